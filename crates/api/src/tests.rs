@@ -1,0 +1,154 @@
+//! Requests as clients send them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode, header};
+use conference::access::{Directory, KeyRights, Keys, MeetingSettings, Pin};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use types::MeetingId;
+
+use crate::{Api, Ready, router};
+
+struct Server {
+    api: Api,
+    keys: Arc<Keys>,
+    ready: Ready,
+}
+
+impl Server {
+    fn new() -> Self {
+        let pin = |digits: &str| Some(digits.parse::<Pin>().unwrap());
+        let open = MeetingSettings::open(MeetingId::parse("open").unwrap());
+        let mut closed = MeetingSettings::open(MeetingId::parse("closed").unwrap());
+        (closed.guest_pin, closed.host_pin) = (pin("1234"), pin("98765"));
+        let directory = Arc::new(Directory::new([open, closed], false));
+        let mut keys = Keys::new();
+        keys.add_random("page", KeyRights::default()).unwrap();
+        let (keys, ready) = (Arc::new(keys), Ready::default());
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let api = Api::new(directory, keys.clone(), "page".into(), ready.clone(), metrics);
+        Self { api, keys, ready }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, header::HeaderMap, Vec<u8>) {
+        let mut request = request;
+        let client = SocketAddr::from(([192, 0, 2, 1], 5000));
+        request.extensions_mut().insert(ConnectInfo(client));
+        let response = router(self.api.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, to_bytes(body, 1 << 20).await.unwrap().to_vec())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, header::HeaderMap, Vec<u8>) {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, content_type: &str, body: String) -> (StatusCode, Value) {
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let (status, _, body) = self.send(request.body(Body::from(body)).unwrap()).await;
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    async fn join(&self, meeting: &str, body: Value) -> (StatusCode, Value) {
+        let path = format!("/api/v1/meetings/{meeting}/join");
+        self.post(&path, "application/json", body.to_string()).await
+    }
+}
+
+#[tokio::test]
+async fn a_guest_gets_a_token_for_the_meeting_and_no_more() {
+    let server = Server::new();
+    let (status, answer) = server.join("OPEN", json!({ "name": "  Анна  К. " })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["meeting"]["id"], "open");
+    let token = answer["token"].as_str().unwrap();
+    let grant = server.keys.verify(token, SystemTime::now()).unwrap();
+    assert_eq!(grant.name, "Анна К.");
+    assert_eq!(grant.join().unwrap().1.as_str(), "open");
+    assert!(!grant.video.room_admin && !grant.video.room_create && !grant.sip.call);
+    let (_, again) = server.join("open", json!({ "name": "Анна К." })).await;
+    assert_ne!(answer["identity"], again["identity"]);
+}
+
+#[tokio::test]
+async fn a_pin_is_asked_for_and_the_hosts_one_makes_a_host() {
+    let server = Server::new();
+    let code = |answer: &Value| answer["code"].as_str().unwrap_or_default().to_owned();
+    let (status, answer) = server.join("closed", json!({ "name": "A" })).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNAUTHORIZED, "pin_required".into()));
+    let (status, answer) = server.join("closed", json!({ "name": "A", "pin": "1111" })).await;
+    assert_eq!((status, code(&answer)), (StatusCode::FORBIDDEN, "pin_wrong".into()));
+    for (pin, host) in [("1234", false), ("98765", true)] {
+        let (status, answer) = server.join("closed", json!({ "name": "A", "pin": pin })).await;
+        assert_eq!(status, StatusCode::OK);
+        let token = answer["token"].as_str().unwrap();
+        let grant = server.keys.verify(token, SystemTime::now()).unwrap();
+        assert_eq!(grant.video.room_admin, host);
+    }
+}
+
+#[tokio::test]
+async fn guessing_pins_is_stopped() {
+    let server = Server::new();
+    for _ in 0..10 {
+        server.join("closed", json!({ "name": "A", "pin": "0000" })).await;
+    }
+    let (status, answer) = server.join("closed", json!({ "name": "A", "pin": "1234" })).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "the right one comes too late");
+    assert_eq!(answer["code"], "too_many_attempts");
+    let (status, _) = server.join("open", json!({ "name": "A" })).await;
+    assert_eq!(status, StatusCode::OK, "meetings without PIN stay open");
+}
+
+#[tokio::test]
+async fn a_bad_request_is_told_what_is_wrong() {
+    let server = Server::new();
+    let path = "/api/v1/meetings/open/join";
+    let json_type = "application/json";
+    for (content_type, body, status, code) in [
+        (json_type, "{".to_owned(), 400, "malformed"),
+        (json_type, "{\"name\":1}".to_owned(), 400, "malformed"),
+        (json_type, "{\"name\":\"A\",\"x\":1}".to_owned(), 400, "malformed"),
+        (json_type, "{\"name\":\"  \"}".to_owned(), 400, "name_invalid"),
+        (json_type, json!({ "name": "x".repeat(81) }).to_string(), 400, "name_invalid"),
+        (json_type, json!({ "name": "x".repeat(5000) }).to_string(), 413, "too_large"),
+        ("text/plain", "{\"name\":\"A\"}".to_owned(), 415, "unsupported_media_type"),
+    ] {
+        let (got, answer) = server.post(path, content_type, body).await;
+        assert_eq!((got.as_u16(), answer["code"].as_str()), (status, Some(code)), "{answer}");
+    }
+    let (status, answer) = server.join("nowhere", json!({ "name": "A" })).await;
+    assert_eq!((status.as_u16(), &answer["code"]), (404, &json!("meeting_not_found")));
+    let (status, _, _) = server.get("/api/v2/anything").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_page_is_strict_and_cached_by_tag() {
+    let server = Server::new();
+    let (status, headers, body) = server.get("/m/open").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(String::from_utf8(body).unwrap().contains("<html"));
+    assert!(
+        headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("default-src 'self'")
+    );
+    let tag = headers[header::ETAG].clone();
+    let request = Request::get("/").header(header::IF_NONE_MATCH, tag).body(Body::empty());
+    assert_eq!(server.send(request.unwrap()).await.0, StatusCode::NOT_MODIFIED);
+    assert_eq!(server.get("/no/such/file.js").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_program() {
+    let server = Server::new();
+    assert_eq!(server.get("/healthz").await.0, StatusCode::OK);
+    assert_eq!(server.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    server.ready.set(true);
+    assert_eq!(server.get("/readyz").await.0, StatusCode::OK);
+}

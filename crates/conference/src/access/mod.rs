@@ -1,0 +1,19 @@
+//! Who may: access tokens and the keys that sign them, the meetings and their PINs, the addresses
+//! that may be dialled, and how often one address may try.
+//!
+//! Nothing here reads a clock: whoever asks brings the time along.
+
+pub mod dial;
+pub mod directory;
+pub mod limit;
+pub mod token;
+
+pub use dial::{DialPattern, DialPatternError};
+pub use directory::{
+    Admission, AdmissionError, CreateError, Directory, MeetingSettings, Pin, PinError, Role,
+};
+pub use limit::{Limiter, Rate, TooMany};
+pub use token::{
+    Grant, JoinGrantError, KeyRights, Keys, KeysError, Kind, SignError, SipGrant, TokenError,
+    VideoGrant,
+};

@@ -1,0 +1,236 @@
+//! All meetings of this program.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use room::{Command, Join, LeaveReason, Permissions, Refusal, RoomSettings};
+use sfu::ShardHandle;
+use sfu::transport::webrtc::{Connections, Session};
+use tokio::sync::mpsc;
+use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
+
+use crate::access::Directory;
+use crate::ids::random_id;
+use crate::meeting::{self, ExecuteError, MeetingHandle, MeetingSnapshot};
+use crate::member::{EVENT_QUEUE, Member};
+
+/// How long ending meetings may take to tell their participants at shutdown.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Who wants to come in, and how its media comes.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// Where to.
+    pub meeting: MeetingId,
+    /// Who.
+    pub identity: Identity,
+    /// Shown name.
+    pub name: String,
+    /// What.
+    pub kind: ParticipantKind,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Free text for the clients.
+    pub metadata: String,
+    /// Free texts for the clients.
+    pub attributes: BTreeMap<String, String>,
+    /// Whether it gets every track without asking.
+    pub auto_subscribe: bool,
+    /// How many peer connections the client makes.
+    pub connections: Connections,
+}
+
+/// Why somebody did not come in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// No such meeting.
+    #[error("there is no such meeting")]
+    NoSuchMeeting,
+    /// The meeting's rules forbid it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The server stops.
+    #[error("the server is shutting down")]
+    Stopping,
+}
+
+/// Meetings by id, on this machine's shards. Clones are the same conference.
+#[derive(Clone)]
+pub struct Conference {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: Arc<Directory>,
+    shards: Vec<ShardHandle>,
+    meetings: Mutex<Meetings>,
+    next_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct Meetings {
+    running: HashMap<MeetingId, MeetingHandle>,
+    stopping: bool,
+}
+
+impl Conference {
+    /// A conference without meetings. At least one shard is needed.
+    pub fn new(directory: Arc<Directory>, shards: Vec<ShardHandle>) -> Self {
+        let inner = Inner {
+            directory,
+            shards,
+            meetings: Mutex::new(Meetings::default()),
+            next_id: AtomicU64::new(1),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Lets somebody into a meeting, which begins if nobody was in it.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub async fn join(&self, request: JoinRequest) -> Result<Member, JoinError> {
+        loop {
+            let (meeting, shard) = self.meeting(&request.meeting)?;
+            match self.join_at(&request, meeting, shard).await {
+                // It ended between finding and joining it: it begins anew.
+                Err(ExecuteError::Over) => {}
+                Err(ExecuteError::Refused(refusal)) => return Err(JoinError::Refused(refusal)),
+                Ok(member) => return Ok(member),
+            }
+        }
+    }
+
+    /// A running meeting.
+    pub fn find(&self, id: &MeetingId) -> Option<MeetingHandle> {
+        self.lock().running.get(id).filter(|it| !it.is_over()).cloned()
+    }
+
+    /// Begins a meeting without anybody in it, as LiveKit's `CreateRoom` does.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn open(&self, id: &MeetingId) -> Result<MeetingHandle, JoinError> {
+        self.meeting(id).map(|it| it.0)
+    }
+
+    /// All running meetings, as they stand.
+    pub async fn snapshots(&self) -> Vec<MeetingSnapshot> {
+        let meetings: Vec<MeetingHandle> = self.lock().running.values().cloned().collect();
+        let mut snapshots = Vec::with_capacity(meetings.len());
+        for meeting in meetings {
+            snapshots.extend(meeting.snapshot().await);
+        }
+        snapshots
+    }
+
+    /// Ids of a new track, for the media planes and for clients.
+    pub fn new_track_ids(&self) -> (TrackId, TrackSid) {
+        (TrackId(self.next_id()), TrackSid::new(random_id("TR_")))
+    }
+
+    /// The meetings that exist, running or not.
+    pub fn directory(&self) -> &Directory {
+        &self.inner.directory
+    }
+
+    /// The shards, for their counters.
+    pub fn shards(&self) -> &[ShardHandle] {
+        &self.inner.shards
+    }
+
+    /// Ends every meeting and lets nobody in any more. Returns when the participants were told.
+    pub async fn stop(&self) {
+        let meetings: Vec<MeetingHandle> = {
+            let mut meetings = self.lock();
+            meetings.stopping = true;
+            meetings.running.drain().map(|it| it.1).collect()
+        };
+        let ending = async {
+            for meeting in meetings {
+                let _ = meeting.execute(Command::End(LeaveReason::ServerStops)).await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, ending).await.is_err() {
+            tracing::warn!("some meetings did not end in time");
+        }
+        for shard in &self.inner.shards {
+            shard.send(sfu::Command::Stop);
+        }
+    }
+
+    fn meeting(&self, id: &MeetingId) -> Result<(MeetingHandle, ShardHandle), JoinError> {
+        let settings = self.inner.directory.find(id).ok_or(JoinError::NoSuchMeeting)?;
+        let shard = self.shard_of(id).ok_or(JoinError::Stopping)?;
+        let mut meetings = self.lock();
+        if meetings.stopping {
+            return Err(JoinError::Stopping);
+        }
+        meetings.running.retain(|_, meeting| !meeting.is_over());
+        let meeting = meetings.running.entry(id.clone()).or_insert_with(|| {
+            let settings = RoomSettings {
+                id: id.clone(),
+                sid: random_id("RM_"),
+                max_participants: settings.max_participants,
+                created_at_ms: now_ms(),
+            };
+            meeting::start(settings, shard.clone())
+        });
+        Ok((meeting.clone(), shard))
+    }
+
+    async fn join_at(
+        &self,
+        request: &JoinRequest,
+        meeting: MeetingHandle,
+        shard: ShardHandle,
+    ) -> Result<Member, ExecuteError> {
+        let peer = PeerId(self.next_id());
+        let sid = ParticipantSid::new(random_id("PA_"));
+        let (connections, reachable) = (request.connections, shard.reachable().clone());
+        // A certificate is made: too long for a thread that serves others.
+        let session = tokio::task::spawn_blocking(move || {
+            Box::new(Session::new(connections, &reachable, Instant::now()))
+        })
+        .await
+        .map_err(|_| ExecuteError::Over)?;
+        let (events_in, events) = mpsc::channel(EVENT_QUEUE);
+        let join = Join {
+            peer,
+            sid: sid.clone(),
+            identity: request.identity.clone(),
+            name: request.name.clone(),
+            kind: request.kind,
+            permissions: request.permissions.clone(),
+            metadata: request.metadata.clone(),
+            attributes: request.attributes.clone(),
+            auto_subscribe: request.auto_subscribe,
+            joined_at_ms: now_ms(),
+        };
+        meeting.join(join, session, events_in).await?;
+        let identity = request.identity.clone();
+        Ok(Member { peer, sid, identity, meeting, shard, events, left: false })
+    }
+
+    fn shard_of(&self, id: &MeetingId) -> Option<ShardHandle> {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let count = self.inner.shards.len().max(1) as u64;
+        self.inner.shards.get((hasher.finish() % count) as usize).cloned()
+    }
+
+    fn next_id(&self) -> u64 {
+        self.inner.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Meetings> {
+        self.inner.meetings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

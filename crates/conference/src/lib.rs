@@ -1,0 +1,16 @@
+//! L3: meetings at work. One actor per meeting runs the rules of `room` and carries out their
+//! effects on the media planes; adapters (browsers, room systems) join through
+//! [`Conference::join`].
+#![warn(missing_docs)]
+
+pub mod access;
+mod conference;
+mod ids;
+mod media;
+mod meeting;
+mod member;
+
+pub use conference::{Conference, JoinError, JoinRequest};
+pub use ids::random_id;
+pub use meeting::{ExecuteError, MeetingHandle, MeetingSnapshot};
+pub use member::{Member, MemberEvent};

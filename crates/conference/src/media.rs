@@ -1,0 +1,35 @@
+//! The rules' effects, put into the media planes' commands.
+
+use room::{MediaEffect, VideoWanted};
+use sfu::core::{LayerSpec, Wanted};
+use sfu::{AudioHints, Command, Publication, TrackLabel};
+
+/// The shard's command for an effect.
+pub fn command(effect: MediaEffect) -> Command {
+    match effect {
+        MediaEffect::Publish { peer, track, cids, kind, info } => {
+            let layers = info
+                .layers
+                .iter()
+                .map(|it| LayerSpec { index: it.index, width: it.width, height: it.height })
+                .collect();
+            let audio = AudioHints { dtx: info.dtx, stereo: info.stereo };
+            Command::Publish { peer, publication: Publication { track, kind, cids, layers, audio } }
+        }
+        MediaEffect::Unpublish(track) => Command::Unpublish(track),
+        MediaEffect::Subscribe { peer, track, kind, publisher, sid } => {
+            let label = TrackLabel { stream: format!("{publisher}|{sid}"), track: sid.to_string() };
+            Command::Subscribe { peer, track, kind, label }
+        }
+        MediaEffect::Unsubscribe { peer, track } => Command::Unsubscribe { peer, track },
+        MediaEffect::SetWanted { peer, track, enabled, wanted } => {
+            let wanted = match wanted {
+                VideoWanted::Size { width, height } => Wanted::Size { width, height },
+                VideoWanted::Layer(layer) => Wanted::Layer(layer),
+            };
+            Command::SetWanted { peer, track, enabled, wanted }
+        }
+        MediaEffect::SetGate { track, open } => Command::SetGate { track, open },
+        MediaEffect::ClosePeer(peer) => Command::RemovePeer(peer),
+    }
+}

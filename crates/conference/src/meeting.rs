@@ -1,0 +1,303 @@
+//! A meeting's actor: the one place where its state changes.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use room::{
+    Command, Effect, Join, LeaveReason, MeetingView, Notice, ParticipantView, Refusal, Room,
+    RoomSettings,
+};
+use sfu::transport::webrtc::Session;
+use sfu::{CloseReason, NetworkFigures, PeerEvent, ShardHandle};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+use types::{MeetingId, PeerId};
+
+use crate::media;
+use crate::member::{EventSorter, MemberEvent, send_data};
+
+/// An empty meeting stays for this long, so that a reload of the only page does not end it.
+const EMPTY_LINGER: Duration = Duration::from_secs(20);
+
+/// What an actor is told.
+pub(crate) enum ActorMessage {
+    /// Somebody comes in.
+    Join {
+        join: Box<Join>,
+        session: Box<Session>,
+        events: mpsc::Sender<MemberEvent>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// A command of somebody in it, or of the server.
+    Execute { command: Box<Command>, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Somebody's connection ended.
+    Leave { peer: PeerId, reason: LeaveReason },
+    /// News of a peer's media.
+    Peer { peer: PeerId, event: PeerEvent },
+    /// Tell how it stands.
+    Snapshot(oneshot::Sender<MeetingSnapshot>),
+}
+
+/// How a meeting stands.
+#[derive(Clone, Debug)]
+pub struct MeetingSnapshot {
+    /// The meeting.
+    pub meeting: MeetingView,
+    /// Everybody that is shown.
+    pub participants: Vec<ParticipantView>,
+}
+
+/// A running meeting, seen from outside.
+#[derive(Clone)]
+pub struct MeetingHandle {
+    id: MeetingId,
+    actor: mpsc::UnboundedSender<ActorMessage>,
+}
+
+/// A command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError {
+    /// A rule forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The meeting is over.
+    #[error("the meeting is over")]
+    Over,
+}
+
+impl MeetingHandle {
+    /// The id by which it is joined.
+    pub fn id(&self) -> &MeetingId {
+        &self.id
+    }
+
+    /// Asks the meeting for something.
+    ///
+    /// # Errors
+    /// The rule that forbids it, or that the meeting is over.
+    pub async fn execute(&self, command: Command) -> Result<(), ExecuteError> {
+        let (reply, answer) = oneshot::channel();
+        let message = ActorMessage::Execute { command: Box::new(command), reply };
+        self.actor.send(message).map_err(|_| ExecuteError::Over)?;
+        answer.await.map_err(|_| ExecuteError::Over)?.map_err(ExecuteError::Refused)
+    }
+
+    /// How it stands; `None` when it is over.
+    pub async fn snapshot(&self) -> Option<MeetingSnapshot> {
+        let (reply, answer) = oneshot::channel();
+        self.actor.send(ActorMessage::Snapshot(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    pub(crate) fn leave(&self, peer: PeerId, reason: LeaveReason) {
+        let _ = self.actor.send(ActorMessage::Leave { peer, reason });
+    }
+
+    pub(crate) async fn join(
+        &self,
+        join: Join,
+        session: Box<Session>,
+        events: mpsc::Sender<MemberEvent>,
+    ) -> Result<(), ExecuteError> {
+        let (reply, answer) = oneshot::channel();
+        let message = ActorMessage::Join { join: Box::new(join), session, events, reply };
+        self.actor.send(message).map_err(|_| ExecuteError::Over)?;
+        answer.await.map_err(|_| ExecuteError::Over)?.map_err(ExecuteError::Refused)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.actor.is_closed()
+    }
+}
+
+/// Starts a meeting's actor.
+pub(crate) fn start(settings: RoomSettings, shard: ShardHandle) -> MeetingHandle {
+    let (actor, inbox) = mpsc::unbounded_channel();
+    let id = settings.id.clone();
+    let span = tracing::info_span!("meeting", meeting = %id, sid = %settings.sid);
+    let meeting = Meeting {
+        room: Room::new(settings, Instant::now()),
+        shard,
+        adapters: HashMap::new(),
+        actor: actor.downgrade(),
+        empty_since: Some(Instant::now()),
+    };
+    tokio::spawn(meeting.run(inbox).instrument(span));
+    MeetingHandle { id, actor }
+}
+
+struct Meeting {
+    room: Room,
+    shard: ShardHandle,
+    adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
+    actor: mpsc::WeakUnboundedSender<ActorMessage>,
+    empty_since: Option<Instant>,
+}
+
+impl Meeting {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ActorMessage>) {
+        tracing::info!("the meeting begins");
+        metrics::gauge!("plenum_meetings").increment(1.0);
+        loop {
+            let wake = self.wake_at();
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wake.into()) => {
+                    let effects = self.room.handle_timeout(Instant::now());
+                    self.carry_out(effects);
+                    if self.is_finished() {
+                        break;
+                    }
+                }
+            }
+            self.note_empty();
+        }
+        // Who sends from now on finds the meeting over and starts it anew.
+        inbox.close();
+        metrics::gauge!("plenum_meetings").decrement(1.0);
+        tracing::info!("the meeting is over");
+    }
+
+    fn handle(&mut self, message: ActorMessage) {
+        match message {
+            ActorMessage::Join { join, session, events, reply } => {
+                let _ = reply.send(self.join(*join, session, events));
+            }
+            ActorMessage::Execute { command, reply } => {
+                let _ = reply.send(self.execute(*command));
+            }
+            ActorMessage::Leave { peer, reason } => {
+                // It may have been put out already.
+                let _ = self.execute(Command::Leave { peer, reason });
+            }
+            ActorMessage::Peer { peer, event } => self.handle_peer(peer, event),
+            ActorMessage::Snapshot(reply) => {
+                let (meeting, participants) = (self.room.view(), self.room.participants());
+                let _ = reply.send(MeetingSnapshot { meeting, participants });
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        join: Join,
+        session: Box<Session>,
+        events: mpsc::Sender<MemberEvent>,
+    ) -> Result<(), Refusal> {
+        let (peer, identity, kind) = (join.peer, join.identity.clone(), join.kind);
+        let effects = self.room.handle(Command::Join(join), Instant::now())?;
+        tracing::info!(%peer, %identity, ?kind, "a participant joins");
+        metrics::counter!("plenum_joins_total").increment(1);
+        self.adapters.insert(peer, events.clone());
+        // What the newcomer is told about the meeting comes before any news of its media.
+        let (told, rest) = effects.into_iter().partition(|it| matches!(it, Effect::Tell { .. }));
+        self.carry_out(told);
+        if let Some(actor) = self.actor.upgrade() {
+            let sorter = EventSorter { actor, adapter: events };
+            let events = Box::new(sorter);
+            self.shard.send(sfu::Command::AddPeer { peer, session, events });
+        }
+        self.carry_out(rest);
+        Ok(())
+    }
+
+    fn execute(&mut self, command: Command) -> Result<(), Refusal> {
+        let effects = self.room.handle(command, Instant::now())?;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    fn handle_peer(&mut self, peer: PeerId, event: PeerEvent) {
+        let command = match event {
+            PeerEvent::Connected => Command::Connected(peer),
+            PeerEvent::TrackBound { track, mid } => Command::TrackBound { track, mid },
+            PeerEvent::TrackFlows { track, codec } => {
+                Command::TrackFlows { track, mime: codec.mime().to_owned() }
+            }
+            PeerEvent::Level { track, dbov } => Command::Level { track, dbov },
+            PeerEvent::Network(NetworkFigures { egress_loss, ingress_loss, .. }) => {
+                Command::Network { peer, loss: egress_loss.max(ingress_loss) }
+            }
+            PeerEvent::Closed(reason) => {
+                let reason = match reason {
+                    CloseReason::Lost => LeaveReason::ConnectionLost,
+                    CloseReason::TooSlow => LeaveReason::Misbehaved,
+                    CloseReason::Removed | CloseReason::ByPeer => LeaveReason::ByItself,
+                };
+                Command::Leave { peer, reason }
+            }
+            PeerEvent::Answer { .. }
+            | PeerEvent::Offer { .. }
+            | PeerEvent::NegotiationFailed(_)
+            | PeerEvent::SectionsNeeded { .. }
+            | PeerEvent::Data { .. } => return,
+        };
+        if let Err(refusal) = self.execute(command) {
+            // The peer left while its news was on the way.
+            tracing::trace!(%peer, %refusal, "late news");
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut too_slow = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Tell { to, notice } => {
+                    if !self.tell(to, notice) {
+                        too_slow.push(to);
+                    }
+                }
+                Effect::Media(effect) => self.shard.send(media::command(effect)),
+                Effect::Deliver { to, kind, message } => {
+                    for peer in to {
+                        send_data(&self.shard, peer, kind, message.clone());
+                    }
+                }
+            }
+        }
+        for peer in too_slow {
+            tracing::warn!(%peer, "a participant reads too slowly and is put out");
+            let _ = self.execute(Command::Leave { peer, reason: LeaveReason::Misbehaved });
+        }
+    }
+
+    /// `false`: the adapter is too far behind.
+    fn tell(&mut self, to: PeerId, notice: Notice) -> bool {
+        let left = match &notice {
+            Notice::Left(reason) => Some(*reason),
+            _ => None,
+        };
+        let Some(adapter) = self.adapters.get(&to) else { return true };
+        let told = adapter.try_send(MemberEvent::Notice(notice));
+        if let Some(reason) = left {
+            tracing::info!(peer = %to, ?reason, "a participant is out");
+            self.adapters.remove(&to);
+            return true;
+        }
+        !matches!(told, Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    fn wake_at(&self) -> Instant {
+        let linger = self.empty_since.map(|since| since + EMPTY_LINGER);
+        [linger, self.room.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or_else(|| Instant::now() + EMPTY_LINGER)
+    }
+
+    fn note_empty(&mut self) {
+        if !self.room.is_empty() {
+            self.empty_since = None;
+        } else if self.empty_since.is_none() {
+            self.empty_since = Some(Instant::now());
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_LINGER)
+    }
+}

@@ -1,0 +1,3 @@
+//! L4: room systems. The SIP half of the gateway is in [`sip`].
+
+pub mod sip;

@@ -1,0 +1,261 @@
+//! Calls that go out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
+use rsipstack::sip::uri::ParamsExt;
+use rsipstack::sip::{Header, Host, Scheme, Uri};
+use rsipstack::transport::SipAddr;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{Instrument, debug, info};
+
+use super::call::{Call, CallEvent, CallHandle, FailureKind};
+use super::core::{CallCore, Stage};
+use super::dispatch::capabilities;
+use super::endpoint::{Shared, SipEndpoint};
+use super::error::DialError;
+use super::incoming::CONTACT_USER;
+use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
+use super::stats::{Counters, Slot};
+use super::{Transport, loggable, stream};
+
+/// How long a name may take to resolve.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the deadlines of a ringing call are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The longest address that is dialled, in bytes.
+const MAX_ADDRESS: usize = 512;
+
+/// A call to be made. Its `Debug` has neither keys nor PINs in it.
+#[derive(Clone)]
+pub struct Dial {
+    /// The address: `sip:` or `sips:`, or without a scheme `user@host`.
+    pub to: String,
+    /// Our user part in `From`, such as the meeting's id.
+    pub from: String,
+    /// The name that the peer shows.
+    pub display_name: Option<String>,
+    /// The SDP offer.
+    pub offer: Vec<u8>,
+    /// Over what; without it as the address says, and then UDP.
+    pub transport: Option<Transport>,
+}
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dial")
+            .field("to", &loggable(&self.to))
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SipEndpoint {
+    /// Calls an address. The outcome comes as events of the call: [`CallEvent::Ringing`], then
+    /// [`CallEvent::Answered`] or [`CallEvent::Failed`].
+    ///
+    /// # Errors
+    /// [`DialError`], before anything is sent.
+    pub async fn dial(&self, dial: Dial) -> Result<Call, DialError> {
+        let shared = &self.shared;
+        let uri = parse(&dial.to)?;
+        let transport = match (dial.transport, uri.transport(), &uri.scheme) {
+            (Some(transport), ..) => transport,
+            (None, Some(rsipstack::sip::Transport::Tls), _) | (None, _, Some(Scheme::Sips)) => {
+                Transport::Tls
+            }
+            (None, Some(rsipstack::sip::Transport::Tcp), _) => Transport::Tcp,
+            (None, ..) => Transport::Udp,
+        };
+        if !shared.can_dial(transport) {
+            return Err(DialError::NoTransport(transport));
+        }
+        let active: fn(&Counters) -> &AtomicUsize = |counters| &counters.active_calls;
+        let slot = Slot::take(&shared.counters, active, shared.limits.calls)
+            .ok_or(DialError::TooManyCalls)?;
+        let destination = destination(shared, &uri, transport).await;
+        let offer = dial.offer.clone();
+        let options = options(shared, dial, uri, transport, destination.clone());
+        let (states, watched) = shared.dialogs.new_dialog_state_channel();
+        let user = options.callee.user().map(loggable).unwrap_or_default().to_owned();
+        let Some(destination) = destination else {
+            // The library is not asked to try: a name that is not known is a call that failed.
+            let (dialog, _) = shared
+                .dialogs
+                .create_client_invite_dialog(options, states)
+                .map_err(|_| DialError::BadAddress)?;
+            let (core, events) = CallCore::new(shared.clone(), dialog, slot, 0);
+            core.finish(Some(CallEvent::Failed(FailureKind::Unreachable)));
+            return Ok(Call { handle: CallHandle { core }, events });
+        };
+        let (dialog, invite) =
+            shared.dialogs.do_invite_async(options, states).map_err(|_| DialError::BadAddress)?;
+        let (core, events) = CallCore::new(shared.clone(), dialog, slot, 0);
+        core.set_local_sdp(offer);
+        info!(parent: &core.span, %destination, %transport, user, "calling");
+        tokio::spawn(core.clone().watch(watched));
+        let span = core.span.clone();
+        tokio::spawn(attend(core.clone(), invite).instrument(span));
+        Ok(Call { handle: CallHandle { core }, events })
+    }
+}
+
+/// Reads an address that a person may have typed.
+fn parse(address: &str) -> Result<Uri, DialError> {
+    let address = address.trim();
+    let clean = address.len() <= MAX_ADDRESS
+        && !address.is_empty()
+        && !address.chars().any(|c| c.is_control() || c.is_whitespace() || "<>\"".contains(c));
+    if !clean {
+        return Err(DialError::BadAddress);
+    }
+    let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let whole = match scheme.as_deref() {
+        Some("sip" | "sips") => address.to_owned(),
+        _ => format!("sip:{address}"),
+    };
+    let uri = Uri::try_from(whole).map_err(|_| DialError::BadAddress)?;
+    let named = match uri.host() {
+        Host::IpAddr(_) => true,
+        Host::Domain(domain) => {
+            !domain.0.is_empty()
+                && domain.0.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        }
+    };
+    // Headers in a URI would become headers of ours; and what looks like a password is another
+    // scheme, or one that must not travel in the clear (RFC 3261 section 19.1.1).
+    let password = uri.auth.as_ref().is_some_and(|auth| auth.password.is_some());
+    if named && !password && uri.headers.is_empty() { Ok(uri) } else { Err(DialError::BadAddress) }
+}
+
+/// Finds the peer and, for a stream, opens it.
+async fn destination(shared: &Arc<Shared>, uri: &Uri, transport: Transport) -> Option<SipAddr> {
+    let wanted = SipAddr { r#type: Some(transport.wire()), addr: uri.host_with_port.clone() };
+    let resolved = match uri.host() {
+        Host::IpAddr(_) => wanted,
+        Host::Domain(domain) if domain.0.eq_ignore_ascii_case("localhost") => {
+            let port = uri.host_with_port.port.as_ref().map_or(5060, |port| port.value());
+            transport.sip_addr(([127, 0, 0, 1], port).into())
+        }
+        Host::Domain(_) => {
+            let resolver = &shared.endpoint.transport_layer.inner.domain_resolver;
+            tokio::time::timeout(RESOLVE_WITHIN, resolver.resolve(&wanted)).await.ok()?.ok()?
+        }
+    };
+    let port = resolved.addr.port.as_ref().map(|port| port.value());
+    let port = port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+    let Host::IpAddr(ip) = resolved.addr.host else { return None };
+    let address = SocketAddr::new(ip, port);
+    if transport != Transport::Udp {
+        let host = uri.host().to_string();
+        if let Err(error) = stream::connect(shared, transport, address, &host).await {
+            debug!(%address, %transport, %error, "no stream to the peer");
+            return None;
+        }
+    }
+    Some(transport.sip_addr(address))
+}
+
+fn options(
+    shared: &Shared,
+    dial: Dial,
+    callee: Uri,
+    transport: Transport,
+    destination: Option<SipAddr>,
+) -> InviteOption {
+    let asked = SessionExpires { seconds: DEFAULT_SE, refresher: None };
+    let mut headers = capabilities();
+    headers.push(Header::SessionExpires(asked.to_string().into()));
+    headers.push(Header::MinSE(MIN_SE.to_string().into()));
+    let from: String = dial.from.chars().filter(|c| !c.is_control()).collect();
+    let name = dial.display_name.map(|name| {
+        name.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect::<String>()
+    });
+    let mut caller = shared.contact(&from, transport);
+    caller.params.clear();
+    InviteOption {
+        caller_display_name: name.filter(|name| !name.is_empty()),
+        caller,
+        callee,
+        destination,
+        content_type: Some("application/sdp".to_owned()),
+        offer: Some(dial.offer),
+        contact: shared.contact(CONTACT_USER, transport),
+        headers: Some(headers),
+        ..InviteOption::default()
+    }
+}
+
+/// Follows the INVITE to its final response, and gives up in time.
+async fn attend(core: Arc<CallCore>, mut invite: JoinHandle<InviteAsyncResult>) {
+    let limits = &core.shared.limits;
+    let start = Instant::now();
+    let mut given_up: Option<Instant> = None;
+    loop {
+        let tick = tokio::time::sleep(TICK);
+        tokio::select! {
+            outcome = &mut invite => {
+                match outcome {
+                    // A call that is over already was put back by the library meanwhile.
+                    Ok(Ok((id, _))) if core.stage() == Stage::Over => {
+                        core.shared.dialogs.remove_dialog(&id);
+                    }
+                    // What the dialog did not say itself: a response that makes no sense, or a
+                    // request that could not be built.
+                    Ok(Err(error)) => {
+                        debug!(%error, "the call failed");
+                        core.finish(Some(CallEvent::Failed(FailureKind::Unreachable)));
+                    }
+                    Ok(Ok(_)) | Err(_) => {}
+                }
+                return;
+            }
+            () = tick => {}
+        }
+        if core.stage() == Stage::Over {
+            // The library itself takes back what nobody follows any more.
+            invite.abort();
+            return;
+        }
+        let elapsed = start.elapsed();
+        if given_up.is_none() {
+            if core.is_cancelled() {
+                given_up = Some(Instant::now());
+            } else if !core.has_provisional() && elapsed >= limits.no_answer {
+                core.give_up(FailureKind::Unreachable);
+            } else if elapsed >= limits.ringing {
+                core.give_up(FailureKind::TimedOut);
+            }
+        }
+        // A peer that does not even answer the CANCEL holds up nobody.
+        let silent = given_up.is_some_and(|at| !core.has_provisional() || at.elapsed() > TRANSIT);
+        if silent {
+            core.finish_given_up();
+        }
+    }
+}
+
+/// How long a peer may take to confirm a CANCEL.
+const TRANSIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_type_them() {
+        assert_eq!(parse(" room@198.51.100.7 ").unwrap().to_string(), "sip:room@198.51.100.7");
+        assert_eq!(parse("SIP:room@host:5070;transport=tcp").unwrap().host().to_string(), "host");
+        assert_eq!(parse("sips:[2001:db8::1]").unwrap().host().to_string(), "[2001:db8::1]");
+        let wrong = ["", "sip:", "sip:a b@host", "sip:a@host\r\nX: y", "sip:a@host?Route=x"];
+        for address in wrong.into_iter().chain(["<sip:a@host>", "sip:a@ho$t", "mailto:a@host"]) {
+            assert_eq!(parse(address), Err(DialError::BadAddress), "{address:?}");
+        }
+    }
+}

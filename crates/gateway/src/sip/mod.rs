@@ -1,0 +1,112 @@
+//! The SIP half of the gateway: calls in and out, over UDP, TCP and TLS.
+//!
+//! [`SipEndpoint`] listens and dials; a [`Call`] is one dialog with its events, and a
+//! [`CallHandle`] what can be done to it. SDP bodies are opaque here. The messages, transactions
+//! and dialogs are `rsipstack`'s, which nothing outside this module names; sockets, bounds, and
+//! every request inside a dialog but its beginning and end are our own.
+//!
+//! `rsipstack` writes whole messages, keys included, to its log at `info` and below, and warns
+//! once for each message that a hostile peer bends: whoever sets up logging adds
+//! [`LOG_DIRECTIVE`].
+
+mod call;
+mod core;
+mod dial;
+mod dispatch;
+mod endpoint;
+mod error;
+mod framing;
+mod incoming;
+mod info;
+mod ingress;
+mod limit;
+mod session_timer;
+mod stats;
+mod stream;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+pub use self::call::{Call, CallEvent, CallHandle, FailureKind, ReOffer, Tone};
+pub use self::dial::Dial;
+pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
+pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
+pub use self::incoming::{AcceptError, Incoming, IncomingCall};
+pub use self::limit::RateLimit;
+pub use self::stats::SipStats;
+
+/// A directive for the log filter that keeps the SIP library from logging messages whole.
+pub const LOG_DIRECTIVE: &str = "rsipstack=error";
+
+/// What carries a peer's signalling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A stream in the clear.
+    Tcp,
+    /// A stream under TLS.
+    Tls,
+}
+
+impl Transport {
+    fn wire(self) -> rsipstack::sip::Transport {
+        match self {
+            Self::Udp => rsipstack::sip::Transport::Udp,
+            Self::Tcp => rsipstack::sip::Transport::Tcp,
+            Self::Tls => rsipstack::sip::Transport::Tls,
+        }
+    }
+
+    fn sip_addr(self, address: SocketAddr) -> rsipstack::transport::SipAddr {
+        rsipstack::transport::SipAddr { r#type: Some(self.wire()), addr: address.into() }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        })
+    }
+}
+
+/// A final status that refuses a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(u16);
+
+impl Status {
+    /// May not.
+    pub const FORBIDDEN: Self = Self(403);
+    /// No such meeting.
+    pub const NOT_FOUND: Self = Self(404);
+    /// Not now.
+    pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
+    /// Busy, or full.
+    pub const BUSY_HERE: Self = Self(486);
+    /// No common codec.
+    pub const NOT_ACCEPTABLE_HERE: Self = Self(488);
+    /// Something failed here.
+    pub const SERVER_ERROR: Self = Self(500);
+    /// Overloaded.
+    pub const SERVICE_UNAVAILABLE: Self = Self(503);
+    /// Does not want to.
+    pub const DECLINE: Self = Self(603);
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.0
+    }
+
+    fn wire(self) -> rsipstack::sip::StatusCode {
+        self.0.into()
+    }
+}
+
+/// A user part as it may stand in a log: without what follows `**`, which is a PIN.
+fn loggable(user: &str) -> &str {
+    user.split("**").next().unwrap_or_default()
+}

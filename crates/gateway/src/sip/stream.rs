@@ -1,0 +1,300 @@
+//! Streams: TCP and TLS, both ways. The library sees each as a channel.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsipstack::transport::SipConnection;
+use rsipstack::transport::TransportEvent;
+use rsipstack::transport::channel::ChannelConnection;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Transport;
+use super::endpoint::Shared;
+use super::framing::{Frame, Framer};
+use super::ingress;
+use super::stats::{Counters, Slot};
+
+/// A TLS handshake, or a TCP connection of ours, must be done in this time.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A peer that has begun a message must finish it in this time, and take ours.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A stream that has never brought a message is closed after this time.
+const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// A silent stream is kept for this long: a call may be silent between two session refreshes
+/// (half an hour by default), and one that loses its stream may not be able to hang up.
+const IDLE_FOR: Duration = Duration::from_secs(3700);
+
+/// Messages that wait for a peer to take them; then sending waits.
+const OUTGOING: usize = 64;
+
+/// Accepts streams until the endpoint stops.
+pub(super) async fn serve_listener(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.cancelled() => return,
+        };
+        let Ok((stream, source)) = accepted else {
+            // Out of descriptors: accepting again at once would spin.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        if !shared.packets_allow(source) {
+            continue;
+        }
+        let Some(slot) = shared.stream_slot(source) else {
+            Counters::count(&shared.counters.refused_streams);
+            continue;
+        };
+        // Only a matter of latency.
+        let _ = stream.set_nodelay(true);
+        let (shared, tls) = (shared.clone(), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => serve(shared, stream, source, Transport::Tcp, slot).await,
+                Some(tls) => match tokio::time::timeout(CONNECT_WITHIN, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        serve(shared, stream, source, Transport::Tls, slot).await;
+                    }
+                    Ok(Err(_)) | Err(_) => {
+                        Counters::count(&shared.counters.refused_streams);
+                        debug!(%source, "TLS handshake failed");
+                    }
+                },
+            }
+        });
+    }
+}
+
+/// Opens a stream to a peer, and makes the library use it for that address.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    address: SocketAddr,
+    host: &str,
+) -> io::Result<()> {
+    let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let slot = shared.stream_slot(address).ok_or(io::ErrorKind::QuotaExceeded)?;
+    let stream = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address))
+        .await
+        .map_err(timed_out)??;
+    // Only a matter of latency.
+    let _ = stream.set_nodelay(true);
+    if transport == Transport::Tcp {
+        spawn(shared, stream, address, transport, slot).await;
+        return Ok(());
+    }
+    let client = shared.tls_client.clone().ok_or(io::ErrorKind::Unsupported)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let handshake = TlsConnector::from(client).connect(name, stream);
+    let stream = tokio::time::timeout(CONNECT_WITHIN, handshake).await.map_err(timed_out)??;
+    spawn(shared, stream, address, transport, slot).await;
+    Ok(())
+}
+
+/// A stream's place among those of its source and of all.
+pub(super) struct StreamSlot {
+    _all: Slot,
+    shared: Arc<Shared>,
+    source: std::net::IpAddr,
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        let mut streams = self.shared.streams();
+        if let Some(count) = streams.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                streams.remove(&self.source);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn stream_slot(self: &Arc<Self>, source: SocketAddr) -> Option<StreamSlot> {
+        let limits = &self.limits;
+        let all = Slot::take(&self.counters, |counters| &counters.open_streams, limits.streams)?;
+        let source = source.ip();
+        let mut streams = self.streams();
+        let count = streams.entry(source).or_insert(0);
+        if *count >= limits.streams_per_source {
+            return None;
+        }
+        *count += 1;
+        drop(streams);
+        Some(StreamSlot { _all: all, shared: self.clone(), source })
+    }
+}
+
+async fn spawn<S>(
+    shared: &Arc<Shared>,
+    stream: S,
+    peer: SocketAddr,
+    transport: Transport,
+    slot: StreamSlot,
+) where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let Some(open) = open(shared, stream, peer, transport).await else { return };
+    let shared = shared.clone();
+    tokio::spawn(async move { open.run(shared, peer, transport, slot).await });
+}
+
+async fn serve<S>(
+    shared: Arc<Shared>,
+    stream: S,
+    peer: SocketAddr,
+    transport: Transport,
+    slot: StreamSlot,
+) where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    if let Some(open) = open(&shared, stream, peer, transport).await {
+        open.run(shared, peer, transport, slot).await;
+    }
+}
+
+struct Open<S> {
+    reader: tokio::io::ReadHalf<S>,
+    writer: tokio::io::WriteHalf<S>,
+    connection: SipConnection,
+    outgoing: mpsc::Receiver<TransportEvent>,
+    /// Its end tells the library that the stream is gone.
+    _alive: mpsc::UnboundedSender<TransportEvent>,
+    closed: CancellationToken,
+}
+
+async fn open<S>(
+    shared: &Arc<Shared>,
+    stream: S,
+    peer: SocketAddr,
+    transport: Transport,
+) -> Option<Open<S>>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (alive, incoming) = mpsc::unbounded_channel();
+    let (sender, outgoing) = mpsc::channel(OUTGOING);
+    let closed = shared.stop.child_token();
+    let address = transport.sip_addr(peer);
+    let channel = ChannelConnection::create_connection_bounded(
+        incoming,
+        sender,
+        address,
+        Some(closed.clone()),
+    );
+    let connection = SipConnection::from(channel.await.ok()?);
+    shared.endpoint.transport_layer.add_connection(connection.clone());
+    let (reader, writer) = tokio::io::split(stream);
+    Some(Open { reader, writer, connection, outgoing, _alive: alive, closed })
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + 'static> Open<S> {
+    async fn run(
+        self,
+        shared: Arc<Shared>,
+        peer: SocketAddr,
+        transport: Transport,
+        slot: StreamSlot,
+    ) {
+        let Self { mut reader, mut writer, connection, mut outgoing, _alive, closed } = self;
+        let (pongs, mut pong) = mpsc::channel::<()>(1);
+        let write = async {
+            loop {
+                let bytes = tokio::select! {
+                    event = outgoing.recv() => match event {
+                        Some(TransportEvent::Incoming(message, ..)) => message.to_bytes(),
+                        Some(_) => continue,
+                        None => return,
+                    },
+                    Some(()) = pong.recv() => b"\r\n".to_vec(),
+                };
+                let written = async {
+                    writer.write_all(&bytes).await?;
+                    writer.flush().await
+                };
+                if !matches!(tokio::time::timeout(MESSAGE_WITHIN, written).await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        };
+        let read = read(&shared, &mut reader, &connection, peer, transport, &pongs);
+        tokio::select! {
+            () = write => {}
+            () = read => {}
+            () = closed.cancelled() => {}
+        }
+        closed.cancel();
+        shared.endpoint.transport_layer.remove_connection(&connection);
+        drop(slot);
+        debug!(%peer, %transport, "stream closed");
+    }
+}
+
+async fn read(
+    shared: &Arc<Shared>,
+    reader: &mut (impl AsyncRead + Unpin),
+    connection: &SipConnection,
+    peer: SocketAddr,
+    transport: Transport,
+    pongs: &mpsc::Sender<()>,
+) {
+    let mut framer = Framer::default();
+    let mut buffer = vec![0; 4096];
+    let mut patience = FIRST_MESSAGE_WITHIN;
+    let mut partial_since: Option<tokio::time::Instant> = None;
+    loop {
+        // A message that trickles in has one deadline, not one for each byte.
+        let deadline = match partial_since {
+            Some(since) => since + MESSAGE_WITHIN,
+            None => tokio::time::Instant::now() + patience,
+        };
+        let Ok(Ok(length @ 1..)) =
+            tokio::time::timeout_at(deadline, reader.read(&mut buffer)).await
+        else {
+            return;
+        };
+        framer.push(buffer.get(..length).unwrap_or_default());
+        loop {
+            match framer.next() {
+                Ok(Some(Frame::Ping)) => {
+                    // One answer for many pings at once is enough.
+                    let _ = pongs.try_send(());
+                    partial_since = None;
+                }
+                Ok(Some(Frame::Message(message))) => {
+                    patience = IDLE_FOR;
+                    partial_since = None;
+                    ingress::accept(shared, &message, connection, peer, transport).await;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    Counters::count(&shared.counters.refused_streams);
+                    debug!(%peer, %error, "stream cannot be followed");
+                    return;
+                }
+            }
+        }
+        if framer.is_partial() {
+            partial_since.get_or_insert_with(tokio::time::Instant::now);
+        } else {
+            partial_since = None;
+        }
+    }
+}

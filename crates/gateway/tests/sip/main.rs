@@ -1,0 +1,11 @@
+//! The SIP endpoint against real peers (sipp, sipsak), scripted sockets, and itself.
+
+// Helpers of tests may fail like tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bridge;
+mod dialing;
+mod hostile;
+mod peers;
+mod raw;
+mod scripted;

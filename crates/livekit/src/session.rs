@@ -1,0 +1,255 @@
+//! One client's signalling session.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message as Frame, WebSocket};
+use conference::{JoinError, JoinRequest, Member, MemberEvent};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol as lk;
+use lk::signal_request::Message as Request;
+use lk::signal_response::Message as Response;
+use prost::Message as _;
+use room::{Command, LeaveReason, Notice};
+use sfu::transport::webrtc::Connections;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument;
+
+use crate::LiveKit;
+use crate::outward;
+
+mod data;
+mod requests;
+
+/// A client that does not take a message for this long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that says nothing for this long is given up: three missed pings and some.
+const READ_TIMEOUT: Duration = Duration::from_secs(outward::PING_TIMEOUT as u64 + 5);
+/// Messages a second that a client may send on average, and in a burst: a page that lays out a
+/// hundred tiles sends a settings message for each.
+const MESSAGE_RATE: f64 = 100.0;
+const MESSAGE_BURST: f64 = 1000.0;
+
+/// Runs a session until its end.
+pub async fn run(
+    socket: WebSocket,
+    state: LiveKit,
+    request: JoinRequest,
+    first: lk::JoinRequest,
+    resumes: bool,
+) {
+    let (sink, stream) = socket.split();
+    let mut writer = Writer { sink };
+    if resumes {
+        // The old session ended with its WebSocket; the client is to join anew.
+        let leave = lk::LeaveRequest {
+            can_reconnect: true,
+            reason: lk::DisconnectReason::StateMismatch as i32,
+            action: lk::leave_request::Action::Reconnect as i32,
+            regions: None,
+        };
+        let _ = writer.send(Response::Leave(leave)).await;
+        return writer.close().await;
+    }
+    let (meeting, identity) = (request.meeting.clone(), request.identity.clone());
+    let dual = request.connections == Connections::Dual;
+    let member = match state.conference.join(request).await {
+        Ok(member) => member,
+        Err(error) => {
+            tracing::info!(%meeting, %identity, %error, "a participant is refused");
+            metrics::counter!("plenum_livekit_refused_total").increment(1);
+            let _ = writer.send(Response::Leave(refusal(&error))).await;
+            return writer.close().await;
+        }
+    };
+    let span = tracing::info_span!("participant", %meeting, %identity, peer = %member.peer());
+    let session = Session { member, state, writer, dual, budget: Budget::new() };
+    session.run(stream, first).instrument(span).await;
+}
+
+struct Session {
+    member: Member,
+    state: LiveKit,
+    writer: Writer,
+    dual: bool,
+    budget: Budget,
+}
+
+/// The client is gone or cannot be served; the session ends.
+struct Gone;
+
+impl Session {
+    async fn run(mut self, mut stream: SplitStream<WebSocket>, first: lk::JoinRequest) {
+        let reason = match self.serve(&mut stream, first).await {
+            Ok(reason) => reason,
+            Err(Gone) => LeaveReason::ConnectionLost,
+        };
+        let Self { member, writer, .. } = self;
+        member.leave(reason);
+        writer.close().await;
+    }
+
+    async fn serve(
+        &mut self,
+        stream: &mut SplitStream<WebSocket>,
+        first: lk::JoinRequest,
+    ) -> Result<LeaveReason, Gone> {
+        for request in first.add_track_requests {
+            self.handle(Request::AddTrack(request)).await?;
+        }
+        if let Some(offer) = first.publisher_offer {
+            self.handle(Request::Offer(offer)).await?;
+        }
+        let mut deadline = Instant::now() + READ_TIMEOUT;
+        loop {
+            tokio::select! {
+                event = self.member.next_event() => match event {
+                    Some(event) => {
+                        if let Some(reason) = self.pass_on(event).await? {
+                            return Ok(reason);
+                        }
+                    }
+                    None => return Ok(LeaveReason::ByItself),
+                },
+                frame = timeout_at(deadline, stream.next()) => {
+                    let frame = frame.map_err(|_| Gone)?.ok_or(Gone)?.map_err(|_| Gone)?;
+                    deadline = Instant::now() + READ_TIMEOUT;
+                    match self.read(frame)? {
+                        Some(Request::Leave(_)) => return Ok(LeaveReason::ByItself),
+                        Some(request) => self.handle(request).await?,
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, frame: Frame) -> Result<Option<Request>, Gone> {
+        if !self.budget.take() {
+            tracing::warn!("a client sends too many messages and is given up");
+            return Err(Gone);
+        }
+        match frame {
+            Frame::Binary(bytes) => match lk::SignalRequest::decode(bytes) {
+                Ok(request) => Ok(request.message),
+                Err(error) => {
+                    tracing::debug!(%error, "a message cannot be read");
+                    metrics::counter!("plenum_livekit_malformed_total").increment(1);
+                    Ok(None)
+                }
+            },
+            Frame::Close(_) => Err(Gone),
+            Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) => Ok(None),
+        }
+    }
+
+    /// Passes an event on to the client; the reason if it ends the session.
+    async fn pass_on(&mut self, event: MemberEvent) -> Result<Option<LeaveReason>, Gone> {
+        let response = match event {
+            MemberEvent::Notice(notice) => {
+                let left = match &notice {
+                    Notice::Left(reason) => Some(*reason),
+                    _ => None,
+                };
+                self.writer.send(outward::notice(notice, self.dual)).await?;
+                return Ok(left);
+            }
+            MemberEvent::Answer { id, sdp, mids } => {
+                Response::Answer(description("answer", id, sdp, mids))
+            }
+            MemberEvent::Offer { id, sdp, mids } => {
+                Response::Offer(description("offer", id, sdp, mids))
+            }
+            MemberEvent::SectionsNeeded { audio, video } => {
+                Response::MediaSectionsRequirement(lk::MediaSectionsRequirement {
+                    num_audios: audio,
+                    num_videos: video,
+                })
+            }
+            MemberEvent::NegotiationFailed(error) => {
+                tracing::warn!(%error, "a negotiation failed; the client is to join anew");
+                Response::Leave(lk::LeaveRequest {
+                    can_reconnect: true,
+                    reason: lk::DisconnectReason::StateMismatch as i32,
+                    action: lk::leave_request::Action::Reconnect as i32,
+                    regions: None,
+                })
+            }
+            MemberEvent::Data { kind, message } => {
+                let command = data::stamp(&self.member, kind, message);
+                self.ask(command).await;
+                return Ok(None);
+            }
+        };
+        self.writer.send(response).await?;
+        Ok(None)
+    }
+
+    /// Asks the meeting; a refusal is only noted, where the protocol has no answer for it.
+    async fn ask(&mut self, command: Command) {
+        if let Err(error) = self.member.execute(command).await {
+            tracing::debug!(%error, "refused");
+        }
+    }
+}
+
+fn description(
+    kind: &str,
+    id: u32,
+    sdp: String,
+    mids: Vec<(String, String)>,
+) -> lk::SessionDescription {
+    lk::SessionDescription {
+        r#type: kind.into(),
+        sdp,
+        id,
+        mid_to_track_id: mids.into_iter().collect(),
+    }
+}
+
+fn refusal(error: &JoinError) -> lk::LeaveRequest {
+    let reason = match error {
+        JoinError::Stopping => lk::DisconnectReason::ServerShutdown,
+        JoinError::NoSuchMeeting | JoinError::Refused(_) => lk::DisconnectReason::JoinFailure,
+    };
+    lk::LeaveRequest { reason: reason as i32, ..Default::default() }
+}
+
+/// The WebSocket's writing half.
+struct Writer {
+    sink: SplitSink<WebSocket, Frame>,
+}
+
+impl Writer {
+    async fn send(&mut self, response: Response) -> Result<(), Gone> {
+        let bytes = lk::SignalResponse { message: Some(response) }.encode_to_vec();
+        match timeout(WRITE_TIMEOUT, self.sink.send(Frame::Binary(bytes.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    async fn close(mut self) {
+        let _ = timeout(WRITE_TIMEOUT, self.sink.close()).await;
+    }
+}
+
+/// How many messages a client may still send.
+struct Budget {
+    messages: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { messages: MESSAGE_BURST, at: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = Instant::now();
+        let earned = (now - self.at).as_secs_f64() * MESSAGE_RATE;
+        self.messages = (self.messages + earned).min(MESSAGE_BURST) - 1.0;
+        self.at = now;
+        self.messages >= 0.0
+    }
+}

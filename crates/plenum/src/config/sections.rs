@@ -1,0 +1,138 @@
+//! The sections of `plenum.toml`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use conference::access::{DialPattern, MeetingSettings, Pin};
+
+use super::section::section;
+use super::setting::{Listen, LogFilter, LogFormat, Right, Secret, Srtp};
+
+const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn dial_loopback() -> Vec<DialPattern> {
+    ["127.0.0.0/8", "::1", "localhost"].iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+section! {
+    /// Everything that Plenum writes down.
+    ["data"] pub struct Data {
+        /// The folder of all data, made if it is missing.
+        dir: PathBuf = PathBuf::from("/var/lib/plenum"), dev PathBuf::from("data");
+    }
+}
+
+section! {
+    /// The page, the API and the browsers' signalling.
+    ["http"] pub struct Http {
+        /// Where HTTP listens. Where HTTPS listens as well, HTTP only redirects to it.
+        listen: SocketAddr = everywhere(7880), dev loopback(7880);
+        /// Where HTTPS listens; "off" behind a proxy that does TLS. Browsers give a camera to pages
+        /// over HTTPS (or on localhost) only.
+        tls_listen: Listen = Listen::At(everywhere(7443)), dev Listen::Off;
+        /// The certificate, PEM, with its chain. Without it a local authority is made in the data
+        /// folder, whose root browsers have to trust. SIP over TLS uses the same.
+        certificate: Option<PathBuf> = None, example "/etc/plenum/certificate.pem";
+        /// The certificate's private key, PEM.
+        private_key: Option<PathBuf> = None, example "/etc/plenum/private-key.pem";
+    }
+}
+
+section! {
+    /// Forwarding of media.
+    ["sfu"] pub struct Sfu {
+        /// The first UDP port for WebRTC; each shard takes one, counting up.
+        udp_port: u16 [1..=65535] = 7882;
+        /// Threads that forward, each with a port of its own; 0: one for each core.
+        shards: u16 [0..=64] = 0;
+        /// The TCP port for WebRTC where UDP does not pass.
+        tcp_port: u16 [1..=65535] = 7881;
+        /// The addresses under which browsers and room systems reach this server. May be left out
+        /// where a listener above or below has an address of its own instead of a wildcard.
+        announced_addresses: Vec<IpAddr> = Vec::new(),
+            dev vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], example "[\"203.0.113.10\"]";
+    }
+}
+
+section! {
+    /// Room systems and phones over SIP.
+    ["sip"] pub struct Sip {
+        /// Where SIP over UDP listens, or "off".
+        udp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
+        /// Where SIP over TCP listens, or "off".
+        tcp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
+        /// Where SIP over TLS listens, or "off".
+        tls_listen: Listen = Listen::At(everywhere(5061)), dev Listen::At(loopback(5061));
+        /// Which addresses may be dialled: a host or `user@host`. The host is a name, "*.name" for
+        /// what is below it, an IP address, a network or "*"; the user may begin or end with "*".
+        /// Nothing may be dialled while this is empty.
+        allow_dial: Vec<DialPattern> = Vec::new(), dev dial_loopback(),
+            example "[\"10.20.0.0/16\", \"*.rooms.example.org\", \"8*@pbx.example.org\"]";
+        /// "allowed": media is encrypted where the room system can; "required": calls without
+        /// encryption are refused.
+        srtp: Srtp = Srtp::Allowed;
+        /// Whether media keys may be offered and taken over UDP and TCP, where anybody on the way
+        /// can read them.
+        keys_over_cleartext: bool = false, dev true;
+    }
+}
+
+section! {
+    /// Ports for the media of room systems.
+    ["rtp"] pub struct Rtp {
+        /// The first UDP port.
+        port_min: u16 [1024..=65535] = 20000;
+        /// The last UDP port. A call takes four.
+        port_max: u16 [1024..=65535] = 29999;
+    }
+}
+
+section! {
+    /// The log, on standard error.
+    ["log"] pub struct Log {
+        /// A level (error, warn, info, debug, trace), or levels for single parts between commas.
+        filter: LogFilter = LogFilter("info".to_owned()), example "\"info,gateway=debug\"";
+        /// "text" for people, "json" for machines.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+section! {
+    /// A key of an application: whoever knows its secret can make tokens for any meeting and use
+    /// LiveKit's server API. Repeat the section for each.
+    ["key"] pub struct KeyEntry {
+        /// The id, which stands in every token.
+        id: String = String::new(), example "conference-portal";
+        /// The secret, at least 32 characters; better kept in a file.
+        secret: Option<Secret> = None, example "generate-32-or-more-random-characters";
+        /// A file that holds the secret.
+        secret_file: Option<PathBuf> = None, example "/run/secrets/plenum-key";
+        /// What its tokens may grant beyond rights over a meeting that exists: "create_rooms",
+        /// "sip_call".
+        rights: Vec<Right> = Vec::new(), example "[\"create_rooms\", \"sip_call\"]";
+    }
+}
+
+section! {
+    /// A meeting. Repeat the section for each.
+    ["meeting"] pub struct MeetingEntry {
+        /// What people type and room systems dial: letters, digits, '-', '_' and '.'.
+        id: String = String::new(), example "board";
+        /// What people read; the id if left out.
+        name: Option<String> = None, example "Board meeting";
+        /// 4 to 10 digits that guests are asked for; left out, everybody may come in.
+        guest_pin: Option<Pin> = None, example "1234";
+        /// 4 to 10 digits that make a host; left out, nobody becomes one by PIN.
+        host_pin: Option<Pin> = None, example "987654";
+        /// Whether room systems may dial in.
+        room_systems: bool = true;
+        /// Participants at a time, of every kind.
+        max_participants: u32 [1..=10_000] = MeetingSettings::DEFAULT_MAX_PARTICIPANTS;
+    }
+}

@@ -1,0 +1,185 @@
+//! `plenum serve`: start and shutdown, step by step.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Api, Ready};
+use conference::Conference;
+use conference::access::{Directory, KeyRights};
+use livekit::LiveKit;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use sfu::ShardHandle;
+use sfu::driver::ShardConfig;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError, Log, LogFormat};
+
+/// The key by which the page's own tokens are signed; its secret is made at start.
+const PAGE_KEY: &str = "plenum-page";
+/// Requests under way may take this long to end after participants were told.
+const HTTP_FAREWELL: Duration = Duration::from_secs(2);
+/// How often the shards' counters go into the metrics.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why the server did not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {source}")]
+    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    /// The system refuses something else.
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: io::Error },
+    /// The log's filter cannot be read.
+    #[error("[log] filter: {0}")]
+    LogFilter(tracing_subscriber::filter::ParseError),
+    /// Keys or metrics cannot be set up.
+    #[error("{0}")]
+    SetUp(String),
+}
+
+/// Runs the server until it is told to end.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { what: "starting threads", source })?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(mut config: Config) -> Result<(), ServeError> {
+    let set_up = |error: String| ServeError::SetUp(error);
+    sfu::transport::webrtc::init_crypto();
+    let metrics =
+        PrometheusBuilder::new().install_recorder().map_err(|error| set_up(error.to_string()))?;
+    config
+        .keys
+        .add_random(PAGE_KEY, KeyRights::default())
+        .map_err(|error| set_up(error.to_string()))?;
+
+    let shards = start_shards(&config)?;
+    let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
+    let keys = Arc::new(std::mem::take(&mut config.keys));
+    let conference = Conference::new(directory.clone(), shards);
+    let ready = Ready::default();
+    let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics);
+    let routes =
+        livekit::router(LiveKit { conference: conference.clone(), keys }).merge(api::router(api));
+
+    let listen = config.http.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen {
+        what: "HTTP",
+        address: listen,
+        source,
+    })?;
+    let address = listener.local_addr().unwrap_or(listen);
+    let (stop_http, http_stops) = oneshot::channel::<()>();
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let http = tokio::spawn(async move {
+        let stopped = async {
+            let _ = http_stops.await;
+        };
+        axum::serve(listener, service).with_graceful_shutdown(stopped).await
+    });
+    let counting = tokio::spawn(count(conference.clone()));
+    ready.set(true);
+    tracing::info!(%address, "ready");
+    greet(address, &config);
+
+    wait_for_end().await?;
+
+    tracing::info!("stopping: participants are told");
+    ready.set(false);
+    conference.stop().await;
+    tracing::info!("stopping: HTTP");
+    let _ = stop_http.send(());
+    match tokio::time::timeout(HTTP_FAREWELL, http).await {
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "HTTP ended with an error"),
+        Ok(Ok(Ok(()))) => {}
+        Ok(Err(_)) | Err(_) => tracing::warn!("some requests did not end in time"),
+    }
+    counting.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_log(log: &Log) -> Result<(), ServeError> {
+    let filter = EnvFilter::try_new(&log.filter.0).map_err(ServeError::LogFilter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// One thread and UDP port for each shard; a port that is taken stops the start.
+fn start_shards(config: &Config) -> Result<Vec<ShardHandle>, ServeError> {
+    let announced = config.announced()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = match config.sfu.shards {
+        0 => cores,
+        count => usize::from(count),
+    };
+    let ip = config.http.listen.ip();
+    (0..count)
+        .zip(config.sfu.udp_port..)
+        .map(|(index, port)| {
+            let listen = SocketAddr::new(ip, port);
+            let shard = ShardConfig { index, listen, announced: announced.clone() };
+            sfu::driver::start(&shard).map_err(|source| ServeError::Listen {
+                what: "WebRTC",
+                address: listen,
+                source,
+            })
+        })
+        .collect()
+}
+
+/// What whoever started it by hand wants to know.
+fn greet(address: SocketAddr, config: &Config) {
+    let data = &config.data.dir;
+    println!("Plenum is running.");
+    println!("  Open in a browser:   http://{address}/");
+    if config.dev {
+        println!("  Key for tokens:      devkey, secret \"secret\" (any name is a meeting)");
+    }
+    println!("  Data:                {}", data.display());
+}
+
+async fn wait_for_end() -> Result<(), ServeError> {
+    let source = |source| ServeError::System { what: "listening for signals", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(source)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(source)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Carries the shards' counters into the metrics.
+async fn count(conference: Conference) {
+    let mut ticks = tokio::time::interval(COUNT_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for (index, shard) in conference.shards().iter().enumerate() {
+            let (counters, shard) = (shard.counters(), index.to_string());
+            let count = |name: &'static str, value: u64| {
+                metrics::counter!(name, "shard" => shard.clone()).absolute(value);
+            };
+            count("plenum_rtp_packets_in_total", counters.packets_in);
+            count("plenum_rtp_packets_out_total", counters.packets_out);
+            count("plenum_stray_datagrams_total", counters.strays);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A participant's state.
+
+use std::collections::{BTreeMap, HashMap};
+
+use types::{
+    Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
+};
+
+use crate::command::{Join, MemberChange, Permissions, PublishRequest, Refusal};
+use crate::effect::{ParticipantView, Presence, Quality, TrackView};
+
+/// The longest shown name, in bytes.
+const MAX_NAME: usize = 512;
+/// Metadata, and all attributes together, in bytes (LiveKit's limits).
+const MAX_TEXT: usize = 64 << 10;
+
+/// What is known of a track beside its ids.
+#[derive(Clone, Debug)]
+pub struct TrackInfo {
+    /// The publisher's name for it.
+    pub name: String,
+    /// Camera, microphone, screen.
+    pub source: TrackSource,
+    /// Media type, such as `video/VP8`; what the publisher intends until packets flow.
+    pub mime: String,
+    /// Pixels; 0 for sound.
+    pub width: u32,
+    /// Pixels; 0 for sound.
+    pub height: u32,
+    /// Simulcast layers, the smallest first.
+    pub layers: Vec<LayerInfo>,
+    /// The media stream that it belongs to, for lip-sync among tracks.
+    pub stream: String,
+    /// Whether silence may be left out.
+    pub dtx: bool,
+    /// Two channels.
+    pub stereo: bool,
+    /// The publisher sends no redundant audio.
+    pub red_disabled: bool,
+    /// End-to-end encrypted: LiveKit's number of the scheme, 0 for none.
+    pub encryption: i32,
+}
+
+impl TrackInfo {
+    /// The layer that this wish means, 0 the smallest.
+    pub fn layer_for(&self, wanted: VideoWanted) -> u8 {
+        match wanted {
+            VideoWanted::Layer(layer) => layer,
+            VideoWanted::Size { width, height } => self
+                .layers
+                .iter()
+                .find(|it| {
+                    it.width.max(it.height) * 11 / 10 >= width.max(height)
+                        && it.width.min(it.height) * 11 / 10 >= width.min(height)
+                })
+                .map_or(2, |it| it.index),
+        }
+    }
+}
+
+/// A simulcast layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// 0 the smallest, 2 at most.
+    pub index: u8,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Bits a second.
+    pub bitrate: u32,
+}
+
+/// Which layer of a picture somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoWanted {
+    /// The smallest that covers this size.
+    Size {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The layer of this index.
+    Layer(u8),
+}
+
+/// A subscriber's relation to a track.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription {
+    pub enabled: bool,
+    pub wanted: VideoWanted,
+}
+
+#[derive(Debug)]
+pub struct Track {
+    pub id: TrackId,
+    pub sid: TrackSid,
+    pub cid: String,
+    pub kind: MediaKind,
+    pub info: TrackInfo,
+    /// Muted by the publisher.
+    pub muted: bool,
+    /// Muted by a host or the server: the gate is closed.
+    pub held: bool,
+    pub mid: Option<String>,
+    pub layers_wanted: [bool; 3],
+    pub quiet_since: Option<std::time::Instant>,
+}
+
+impl Track {
+    pub fn new(request: PublishRequest, muted: bool) -> Self {
+        let PublishRequest { id, sid, cid, kind, info } = request;
+        Self {
+            id,
+            sid,
+            cid,
+            kind,
+            info,
+            muted,
+            held: false,
+            mid: None,
+            layers_wanted: [true; 3],
+            quiet_since: None,
+        }
+    }
+
+    pub fn view(&self) -> TrackView {
+        TrackView {
+            sid: self.sid.clone(),
+            cid: self.cid.clone(),
+            kind: self.kind,
+            info: self.info.clone(),
+            muted: self.muted || self.held,
+            mid: self.mid.clone().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Member {
+    pub peer: PeerId,
+    pub sid: ParticipantSid,
+    pub identity: Identity,
+    pub name: String,
+    pub kind: ParticipantKind,
+    pub presence: Presence,
+    pub permissions: Permissions,
+    pub metadata: String,
+    pub attributes: BTreeMap<String, String>,
+    pub auto_subscribe: bool,
+    pub joined_at_ms: i64,
+    pub version: u32,
+    pub tracks: Vec<Track>,
+    pub subscriptions: HashMap<TrackId, Subscription>,
+    pub quality: Option<Quality>,
+    pub loudness: Loudness,
+}
+
+/// How loud a participant is, smoothed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loudness {
+    /// 0 to 1.
+    pub level: f32,
+    pub active: bool,
+    /// The level as others were told it last.
+    pub told: f32,
+    pub heard_at: Option<std::time::Instant>,
+}
+
+impl Member {
+    pub fn new(join: Join) -> Result<Self, Refusal> {
+        let mut member = Self {
+            peer: join.peer,
+            sid: join.sid,
+            identity: join.identity,
+            name: String::new(),
+            kind: join.kind,
+            presence: Presence::Joined,
+            permissions: join.permissions,
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            auto_subscribe: join.auto_subscribe,
+            joined_at_ms: join.joined_at_ms,
+            version: 0,
+            tracks: Vec::new(),
+            subscriptions: HashMap::new(),
+            quality: None,
+            loudness: Loudness::default(),
+        };
+        member.change(MemberChange {
+            name: Some(join.name),
+            metadata: Some(join.metadata),
+            attributes: join.attributes,
+        })?;
+        Ok(member)
+    }
+
+    /// Changes how the participant is shown; all or nothing.
+    pub fn change(&mut self, change: MemberChange) -> Result<(), Refusal> {
+        let too_long = |what, max| Err(Refusal::TooLong { what, max });
+        if change.name.as_ref().is_some_and(|it| it.len() > MAX_NAME) {
+            return too_long("the name", MAX_NAME);
+        }
+        if change.metadata.as_ref().is_some_and(|it| it.len() > MAX_TEXT) {
+            return too_long("the metadata", MAX_TEXT);
+        }
+        let mut attributes = self.attributes.clone();
+        for (key, value) in change.attributes {
+            if value.is_empty() {
+                attributes.remove(&key);
+            } else {
+                attributes.insert(key, value);
+            }
+        }
+        if attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_TEXT {
+            return too_long("all attributes together", MAX_TEXT);
+        }
+        self.attributes = attributes;
+        self.name = change.name.unwrap_or(std::mem::take(&mut self.name));
+        self.metadata = change.metadata.unwrap_or(std::mem::take(&mut self.metadata));
+        Ok(())
+    }
+
+    pub fn view(&self) -> ParticipantView {
+        ParticipantView {
+            sid: self.sid.clone(),
+            identity: self.identity.clone(),
+            name: self.name.clone(),
+            kind: self.kind,
+            presence: self.presence,
+            metadata: self.metadata.clone(),
+            attributes: self.attributes.clone(),
+            permissions: self.permissions.clone(),
+            tracks: self.tracks.iter().filter(|it| it.mid.is_some()).map(Track::view).collect(),
+            joined_at_ms: self.joined_at_ms,
+            version: self.version,
+        }
+    }
+
+    pub fn track(&mut self, sid: &TrackSid) -> Result<&mut Track, Refusal> {
+        self.tracks
+            .iter_mut()
+            .find(|it| it.sid == *sid)
+            .ok_or_else(|| Refusal::NoSuchTrack(sid.clone()))
+    }
+}

@@ -1,0 +1,157 @@
+//! Our answer to a peer's offer (RFC 3264 section 6).
+
+use crate::{
+    crypto::{Crypto, MAX_KEY, SrtpKey},
+    local::{LocalAudio, LocalMedia, LocalPorts, LocalVideo},
+    model::{Codec, Content, Direction, Format, Kind, Media, Params, Session},
+    negotiate::{self, audio_stream, pick_audio, pick_video, protect, transport, video_stream},
+    negotiated::{AudioStream, Negotiated, NegotiationError, Rejection, Shape, VideoStream},
+    write::{self, Line, VideoFormat},
+};
+
+/// An answer and what it means.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The body, with CRLF line ends.
+    pub text: String,
+    /// What was agreed.
+    pub negotiated: Negotiated,
+}
+
+/// Answers an offer: the first audio line and the first line of main video that we can do, each
+/// with one codec so that the peer cannot change it unannounced; all other lines rejected in place.
+///
+/// A re-offer is answered the same way, with `local.origin` advanced: hold, resume, another codec,
+/// m-lines more or less need nothing that the offer does not say.
+///
+/// # Errors
+/// [`NegotiationError`] where neither sound nor picture can be agreed on: a 488.
+pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, NegotiationError> {
+    let mut negotiated =
+        Negotiated { audio: None, video: None, rejected: Vec::new(), shape: Vec::new() };
+    let mut medias = Vec::with_capacity(offer.media.len());
+    for (index, peer) in offer.media.iter().enumerate() {
+        let mut shape = shape_of(peer);
+        let (has_audio, has_video) = (negotiated.audio.is_some(), negotiated.video.is_some());
+        let outcome = match (peer.kind, &local.audio, &local.video) {
+            _ if peer.port == 0 => Err(Rejection::ByPeer),
+            (Kind::Audio, Some(audio), _) if !has_audio => answer_audio(index, peer, audio, local)
+                .map(|(text, stream)| {
+                    negotiated.audio = Some(stream);
+                    text
+                }),
+            (Kind::Video(Content::Main), _, Some(video)) if !has_video => {
+                answer_video(index, offer, peer, video, local).map(|(text, stream)| {
+                    negotiated.video = Some(stream);
+                    text
+                })
+            }
+            _ => Err(Rejection::NotOurs),
+        };
+        medias.push(match outcome {
+            Ok(text) => {
+                shape.proto.clone_from(&text.proto);
+                text
+            }
+            Err(reason) => {
+                negotiated.rejected.push((index, reason));
+                write::rejected(&shape)
+            }
+        });
+        negotiated.shape.push(shape);
+    }
+    let negotiated = negotiated.or_reason()?;
+    Ok(Answer { text: write::session(local, medias), negotiated })
+}
+
+pub(crate) fn shape_of(peer: &Media) -> Shape {
+    Shape {
+        name: peer.name.clone(),
+        proto: peer.proto_text.clone(),
+        format: peer.first_format.clone(),
+        main: matches!(peer.kind, Kind::Audio | Kind::Video(Content::Main)),
+    }
+}
+
+fn answer_audio(
+    index: usize,
+    peer: &Media,
+    audio: &LocalAudio,
+    local: &LocalMedia,
+) -> Result<(sdp_types::Media, AudioStream), Rejection> {
+    let format = pick_audio(&peer.formats, &audio.codecs).ok_or(Rejection::NoCodec)?;
+    let Codec::Audio(codec) = format.codec else { return Err(Rejection::NoCodec) };
+    let crypto = protect(peer, &local.srtp)?;
+    let line = line(peer, crypto, audio.ports, audio.direction, &audio.key, local);
+    let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &audio.key));
+    let transport = transport(index, peer, line.direction, line.mux, srtp);
+    let stream = audio_stream(transport, peer, format.payload_type, codec, &format.params);
+    let codecs = [(format.payload_type, codec)];
+    let text = write::audio(&line, &codecs, stream.telephone_event.as_slice(), stream.ptime);
+    Ok((text, stream))
+}
+
+fn answer_video(
+    index: usize,
+    offer: &Session,
+    peer: &Media,
+    video: &LocalVideo,
+    local: &LocalMedia,
+) -> Result<(sdp_types::Media, VideoStream), Rejection> {
+    let format = pick_video(&peer.formats, &video.codecs).ok_or(Rejection::NoCodec)?;
+    let crypto = protect(peer, &local.srtp)?;
+    let line = line(peer, crypto, video.ports, video.direction, &video.key, local);
+    let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &video.key));
+    let transport = transport(index, peer, line.direction, line.mux, srtp);
+    let stream = video_stream(transport, offer, peer, format, video);
+    let text = write::video(&line, &[mirrored(format, &stream, video)], video, stream.feedback);
+    Ok((text, stream))
+}
+
+/// The peer's own format with our level. The profile and the mode are part of the format's identity
+/// and must be repeated (RFC 6184 section 8.2.2); the level is not to exceed the peer's unless it
+/// allows asymmetry, and our `max-fs` and `max-mbps` say what we really take.
+fn mirrored(format: &Format, stream: &VideoStream, video: &LocalVideo) -> VideoFormat {
+    let (mode, asymmetry) = match &format.params {
+        Params::H264(h264) => (h264.packetization_mode, h264.level_asymmetry),
+        _ => (None, false),
+    };
+    let ours = write::our_level(video);
+    VideoFormat {
+        payload_type: format.payload_type,
+        codec: stream.codec,
+        profile: stream.profile.map(|peers| {
+            let lower = !asymmetry && peers.level() <= ours;
+            if lower { peers } else { peers.at(ours) }
+        }),
+        mode,
+        asymmetry,
+    }
+}
+
+/// What an accepted m-line of ours has beside its formats.
+fn line<'a>(
+    peer: &'a Media,
+    crypto: Option<&Crypto>,
+    ports: LocalPorts,
+    wanted: Direction,
+    key: &[u8; MAX_KEY],
+    local: &LocalMedia,
+) -> Line<'a> {
+    let plain = write::plain(peer.proto).filter(|_| crypto.is_none());
+    Line {
+        name: &peer.name,
+        proto: plain.unwrap_or(&peer.proto_text),
+        address: local.address,
+        ports,
+        mux: peer.rtcp_mux && local.rtcp_mux,
+        direction: negotiate::direction(peer, wanted),
+        crypto: crypto
+            .map(|crypto| {
+                let key = SrtpKey::cut(crypto.suite, key);
+                Crypto::line(crypto.tag, &crypto.suite_text, &key)
+            })
+            .into_iter()
+            .collect(),
+    }
+}

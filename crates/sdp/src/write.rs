@@ -1,0 +1,198 @@
+//! Our own descriptions, as text.
+
+use std::net::IpAddr;
+
+use sdp_types::{Attribute, Connection, Origin};
+use types::{AudioCodec, VideoCodec};
+
+use crate::{
+    h264::{Level, ProfileLevelId},
+    local::{LocalMedia, LocalPorts, LocalVideo},
+    model::{Direction, Feedback, Proto},
+    negotiate::AUDIO_SHARE,
+    negotiated::{Shape, TelephoneEvent},
+};
+
+/// Label of the main video, as the Cisco and TANDBERG devices have it.
+const MAIN_LABEL: &str = "11";
+
+/// What every m-line of ours has.
+pub(crate) struct Line<'a> {
+    pub name: &'a str,
+    pub proto: &'a str,
+    pub address: IpAddr,
+    pub ports: LocalPorts,
+    pub mux: bool,
+    pub direction: Direction,
+    /// Values of `a=crypto`.
+    pub crypto: Vec<String>,
+}
+
+/// One H.264 or VP8 format of ours.
+pub(crate) struct VideoFormat {
+    pub payload_type: u8,
+    pub codec: VideoCodec,
+    /// H.264 only: what we want to receive.
+    pub profile: Option<ProfileLevelId>,
+    /// H.264 only; `None` writes none, which means 0.
+    pub mode: Option<u8>,
+    /// H.264 only.
+    pub asymmetry: bool,
+}
+
+pub(crate) fn session(local: &LocalMedia, medias: Vec<sdp_types::Media>) -> String {
+    // The top c= line is in reach of rejected m-lines too: some phones drop a call without it.
+    let mut origin = Origin::with_ip_addr(
+        local.origin.session_id.to_string(),
+        local.origin.version,
+        local.address,
+    );
+    origin.set_username("plenum");
+    let mut session = sdp_types::Session::new(origin, "-");
+    session.connection = Some(Connection::from_ip_addr(local.address));
+    let pictures = medias.iter().any(|media| media.media == "video" && media.port != 0);
+    if let Some(video) = local.video.as_ref().filter(|_| pictures) {
+        // For devices that know no TIAS: their rate for the whole call, in kbit/s.
+        let bandwidth = video.bitrate.saturating_add(AUDIO_SHARE).div_ceil(1000);
+        session.bandwidths = vec![sdp_types::Bandwidth { bwtype: "AS".to_owned(), bandwidth }];
+    }
+    session.medias = medias;
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = session.write(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// An m-line that carries nothing: port 0, the peer's own profile and one format of its.
+pub(crate) fn rejected(shape: &Shape) -> sdp_types::Media {
+    bare(&shape.name, 0, &shape.proto, shape.format.clone())
+}
+
+pub(crate) fn audio(
+    line: &Line<'_>,
+    codecs: &[(u8, AudioCodec)],
+    tones: &[TelephoneEvent],
+    ptime: u32,
+) -> sdp_types::Media {
+    let types = codecs.iter().map(|&(payload_type, _)| payload_type);
+    let types = types.chain(tones.iter().map(|tone| tone.payload_type));
+    let mut media = start(line, types);
+    for &(payload_type, codec) in codecs {
+        let map = match codec {
+            AudioCodec::Opus => "opus/48000/2",
+            AudioCodec::G722 => "G722/8000",
+            AudioCodec::Pcma => "PCMA/8000",
+            AudioCodec::Pcmu => "PCMU/8000",
+        };
+        put(&mut media, "rtpmap", format!("{payload_type} {map}"));
+        if codec == AudioCodec::Opus {
+            put(&mut media, "fmtp", format!("{payload_type} useinbandfec=1"));
+        }
+    }
+    for TelephoneEvent { payload_type, clock } in tones {
+        put(&mut media, "rtpmap", format!("{payload_type} telephone-event/{clock}"));
+        put(&mut media, "fmtp", format!("{payload_type} 0-15"));
+    }
+    put(&mut media, "ptime", ptime.to_string());
+    finish(media, line)
+}
+
+pub(crate) fn video(
+    line: &Line<'_>,
+    formats: &[VideoFormat],
+    local: &LocalVideo,
+    feedback: Feedback,
+) -> sdp_types::Media {
+    let mut media = start(line, formats.iter().map(|format| format.payload_type));
+    media.bandwidths =
+        vec![sdp_types::Bandwidth { bwtype: "TIAS".to_owned(), bandwidth: local.bitrate }];
+    let (fs, mbps) = (local.cap.macroblocks(), local.cap.macroblocks_per_second());
+    for format in formats {
+        let payload_type = format.payload_type;
+        if format.codec == VideoCodec::H264 {
+            put(&mut media, "rtpmap", format!("{payload_type} H264/90000"));
+            let profile = format.profile.unwrap_or_else(|| our_profile(local));
+            let mut fmtp = format!("{payload_type} profile-level-id={profile}");
+            if let Some(mode) = format.mode {
+                fmtp += &format!(";packetization-mode={mode}");
+            }
+            if format.asymmetry {
+                fmtp += ";level-asymmetry-allowed=1";
+            }
+            put(&mut media, "fmtp", fmtp + &format!(";max-mbps={mbps};max-fs={fs}"));
+        } else {
+            put(&mut media, "rtpmap", format!("{payload_type} VP8/90000"));
+            let fps = local.cap.fps;
+            put(&mut media, "fmtp", format!("{payload_type} max-fs={fs};max-fr={fps}"));
+        }
+    }
+    for (understood, name) in [
+        (feedback.nack, "* nack"),
+        (feedback.pli, "* nack pli"),
+        (feedback.fir, "* ccm fir"),
+        (feedback.tmmbr, "* ccm tmmbr"),
+    ] {
+        if understood {
+            put(&mut media, "rtcp-fb", name.to_owned());
+        }
+    }
+    put(&mut media, "content", "main".to_owned());
+    put(&mut media, "label", MAIN_LABEL.to_owned());
+    finish(media, line)
+}
+
+/// Constrained baseline at the lowest level that holds our picture.
+pub(crate) fn our_profile(local: &LocalVideo) -> ProfileLevelId {
+    ProfileLevelId { profile_idc: 0x42, constraints: 0xe0, level_idc: 0 }.at(our_level(local))
+}
+
+pub(crate) fn our_level(local: &LocalVideo) -> Level {
+    Level::holding(local.cap)
+}
+
+/// The profile's plain counterpart, for an answer that declines optional encryption.
+pub(crate) fn plain(proto: Proto) -> Option<&'static str> {
+    match proto {
+        Proto::Savp => Some("RTP/AVP"),
+        Proto::Savpf => Some("RTP/AVPF"),
+        _ => None,
+    }
+}
+
+fn start(line: &Line<'_>, types: impl Iterator<Item = u8>) -> sdp_types::Media {
+    let types: Vec<String> = types.map(|payload_type| payload_type.to_string()).collect();
+    bare(line.name, line.ports.rtp, line.proto, types.join(" "))
+}
+
+fn bare(name: &str, port: u16, proto: &str, fmt: String) -> sdp_types::Media {
+    sdp_types::Media {
+        media: name.to_owned(),
+        port,
+        num_ports: None,
+        proto: proto.to_owned(),
+        fmt,
+        media_title: None,
+        connections: Vec::new(),
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: Vec::new(),
+    }
+}
+
+fn finish(mut media: sdp_types::Media, line: &Line<'_>) -> sdp_types::Media {
+    for crypto in &line.crypto {
+        put(&mut media, "crypto", crypto.clone());
+    }
+    media.attributes.push(Attribute::new(line.direction.name()));
+    if line.mux {
+        media.attributes.push(Attribute::new("rtcp-mux"));
+    } else if Some(line.ports.rtcp) != line.ports.rtp.checked_add(1) {
+        let family = if line.address.is_ipv4() { "IP4" } else { "IP6" };
+        put(&mut media, "rtcp", format!("{} IN {family} {}", line.ports.rtcp, line.address));
+    }
+    media
+}
+
+fn put(media: &mut sdp_types::Media, name: &str, value: String) {
+    media.attributes.push(Attribute::with_value(name, value));
+}

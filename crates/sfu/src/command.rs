@@ -1,0 +1,257 @@
+//! The words between a shard and the rest of the program.
+//!
+//! Delivery contract: commands and events are reliable and in order. Media never travels in them:
+//! packets go through lanes, which may drop.
+
+use std::sync::Arc;
+
+use types::{Codec, MediaKind, PeerId, TrackId};
+
+use crate::core::{LayerSpec, Wanted};
+use crate::transport::webrtc;
+
+/// What a shard is told to do.
+pub enum Command {
+    /// A browser or app joins this shard. `events` hears what becomes of it.
+    AddPeer {
+        /// Its id from now on.
+        peer: PeerId,
+        /// Made off the shard by [`webrtc::Session::new`], since making certificates takes time.
+        session: Box<webrtc::Session>,
+        /// Where its events go.
+        events: Box<dyn PeerEvents>,
+    },
+    /// Ends a peer, its tracks and its subscriptions.
+    RemovePeer(PeerId),
+    /// The client's offer: on its only peer connection, or on the one it publishes on.
+    Offer {
+        /// Whose.
+        peer: PeerId,
+        /// The client's number of the negotiation, echoed in the answer.
+        id: u32,
+        /// Parsed off the shard.
+        offer: webrtc::Offer,
+    },
+    /// The client's answer to an offer of ours.
+    Answer {
+        /// Whose.
+        peer: PeerId,
+        /// Parsed off the shard.
+        answer: webrtc::Answer,
+    },
+    /// A peer will send this track.
+    Publish {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        publication: Publication,
+    },
+    /// A track ends.
+    Unpublish(TrackId),
+    /// A peer gets a track.
+    Subscribe {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        track: TrackId,
+        /// Sound or picture.
+        kind: MediaKind,
+        /// How the client finds the track again: the two parts of its `a=msid` line.
+        label: TrackLabel,
+    },
+    /// A peer no longer gets a track.
+    Unsubscribe {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        track: TrackId,
+    },
+    /// What a peer wants of a track that it gets.
+    SetWanted {
+        /// Who.
+        peer: PeerId,
+        /// Of what.
+        track: TrackId,
+        /// Whether it wants packets at all now.
+        enabled: bool,
+        /// Which layer.
+        wanted: Wanted,
+    },
+    /// Opens or closes a track's gate for everybody, whatever its publisher sends.
+    SetGate {
+        /// The track.
+        track: TrackId,
+        /// Whether packets pass.
+        open: bool,
+    },
+    /// Sends a message on a data channel of a peer.
+    SendData {
+        /// To whom.
+        peer: PeerId,
+        /// On which channel.
+        channel: DataChannel,
+        /// The whole message.
+        message: Arc<[u8]>,
+    },
+    /// Ends the shard.
+    Stop,
+}
+
+/// A track that is about to be sent.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its id.
+    pub track: TrackId,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// The client's own ids of it: its `MediaStreamTrack`, as the second part of `a=msid`.
+    pub cids: Vec<String>,
+    /// Its simulcast layers.
+    pub layers: Vec<LayerSpec>,
+    /// Opus parameters for the publisher's encoder.
+    pub audio: AudioHints,
+}
+
+/// What the answer asks of an Opus encoder (RFC 7587 section 6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AudioHints {
+    /// Send next to nothing while there is silence.
+    pub dtx: bool,
+    /// Two channels.
+    pub stereo: bool,
+}
+
+/// The two parts of an `a=msid` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackLabel {
+    /// `PA_…|TR_…`, as LiveKit's clients expect it.
+    pub stream: String,
+    /// `TR_…`.
+    pub track: String,
+}
+
+/// The data channels of LiveKit's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataChannel {
+    /// Ordered, retransmitted.
+    Reliable,
+    /// May lose messages.
+    Lossy,
+    /// Frames of data tracks; may lose messages.
+    Track,
+}
+
+impl DataChannel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Reliable, Self::Lossy, Self::Track];
+
+    /// The channel's label on the wire.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reliable => "_reliable",
+            Self::Lossy => "_lossy",
+            Self::Track => "_data_track",
+        }
+    }
+
+    /// The channel of a label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.label() == label)
+    }
+}
+
+/// What became of a peer.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// Media can flow.
+    Connected,
+    /// The peer is gone from the shard.
+    Closed(CloseReason),
+    /// The answer to the client's offer.
+    Answer {
+        /// The offer's number.
+        id: u32,
+        /// The text.
+        sdp: String,
+        /// Which media section carries which subscribed track, by the track's label.
+        mids: Vec<(String, String)>,
+    },
+    /// An offer of ours, on the connection that the client only receives on.
+    Offer {
+        /// Our number of it.
+        id: u32,
+        /// The text.
+        sdp: String,
+        /// Which media section carries which subscribed track, by the track's label.
+        mids: Vec<(String, String)>,
+    },
+    /// The client's offer or answer could not be used.
+    NegotiationFailed(webrtc::NegotiationError),
+    /// The client is to offer again, with at least this many more sections to receive on.
+    SectionsNeeded {
+        /// For sound.
+        audio: u32,
+        /// For pictures.
+        video: u32,
+    },
+    /// A track was found in the client's offer and can be subscribed to.
+    TrackBound {
+        /// The track.
+        track: TrackId,
+        /// Its media section.
+        mid: String,
+    },
+    /// The first packet of a track came: its codec is known.
+    TrackFlows {
+        /// The track.
+        track: TrackId,
+        /// What its packets carry.
+        codec: Codec,
+    },
+    /// A message on a data channel.
+    Data {
+        /// The channel.
+        channel: DataChannel,
+        /// The whole message.
+        message: Vec<u8>,
+    },
+    /// How loud the peer's track was over the last 300 ms.
+    Level {
+        /// The track.
+        track: TrackId,
+        /// dBov.
+        dbov: f32,
+    },
+    /// The network's figures over the last seconds.
+    Network(NetworkFigures),
+}
+
+/// Why a peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// It was removed by command.
+    Removed,
+    /// Its network went silent.
+    Lost,
+    /// It closed the connection.
+    ByPeer,
+    /// It read its reliable data channel too slowly for the bounded queue.
+    TooSlow,
+}
+
+/// How a peer's network does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NetworkFigures {
+    /// Share of packets lost on the way to the peer, 0 to 1.
+    pub egress_loss: f32,
+    /// Share of packets lost on the way from the peer, 0 to 1.
+    pub ingress_loss: f32,
+    /// Round-trip time in milliseconds, where known.
+    pub rtt_ms: Option<u32>,
+}
+
+/// Hears a peer's events, on the shard's thread: must not block.
+pub trait PeerEvents: Send {
+    /// Takes one event.
+    fn event(&mut self, peer: PeerId, event: PeerEvent);
+}

@@ -1,0 +1,174 @@
+//! Simulcast layers of a track, and which of them a receiver should get.
+
+use std::time::{Duration, Instant};
+
+/// At most this many simulcast layers a track (rids `q`, `h`, `f`).
+pub const MAX_LAYERS: usize = 3;
+
+/// A layer that has sent nothing for this long does not count as available. Longer than the
+/// longest gap of a shared screen at its lowest rate (one frame a second), so that it never flaps.
+const LIVE: Duration = Duration::from_secs(3);
+
+/// Browsers' requests for key frames of one source are merged to one a second, and repeated at
+/// this interval until a key frame comes.
+pub const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A layer as its publisher announced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// 0 the smallest, at most `MAX_LAYERS - 1`.
+    pub index: u8,
+    /// Picture width in pixels; 0 where it is not known.
+    pub width: u32,
+    /// Picture height in pixels; 0 where it is not known.
+    pub height: u32,
+}
+
+/// What a receiver wants of a video track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The smallest layer that covers this size in pixels.
+    Size {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The layer of this index, or the nearest that there is.
+    Layer(u8),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::Layer(MAX_LAYERS as u8 - 1)
+    }
+}
+
+/// One layer's state.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    spec: Option<LayerSpec>,
+    last_packet: Option<Instant>,
+    key_frame: KeyFrameNeed,
+}
+
+/// Whether a key frame of a layer is awaited, and when it was last asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct KeyFrameNeed {
+    wanted: bool,
+    asked: Option<Instant>,
+}
+
+impl Layer {
+    pub fn set_spec(&mut self, spec: LayerSpec) {
+        self.spec = Some(spec);
+    }
+
+    pub fn received(&mut self, now: Instant, key_frame: bool) {
+        self.last_packet = Some(now);
+        if key_frame {
+            self.key_frame.wanted = false;
+        }
+    }
+
+    pub fn want_key_frame(&mut self) {
+        self.key_frame.wanted = true;
+    }
+
+    /// When to ask next, if a key frame is wanted.
+    pub fn key_frame_due(&self, now: Instant) -> Option<Instant> {
+        self.key_frame
+            .wanted
+            .then(|| self.key_frame.asked.map_or(now, |asked| asked + KEY_FRAME_INTERVAL))
+    }
+
+    /// Whether to ask now; counts as asked.
+    pub fn take_key_frame_request(&mut self, now: Instant) -> bool {
+        let due = self.key_frame_due(now).is_some_and(|due| due <= now);
+        if due {
+            self.key_frame.asked = Some(now);
+        }
+        due
+    }
+
+    fn is_live(&self, now: Instant) -> bool {
+        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < LIVE)
+    }
+
+    fn covers(&self, width: u32, height: u32) -> bool {
+        // A tenth less is not seen, and spares twice the bits.
+        self.spec.is_some_and(|spec| {
+            (spec.width == 0 && spec.height == 0)
+                || (spec.width.max(spec.height) * 11 / 10 >= width.max(height)
+                    && spec.width.min(spec.height) * 11 / 10 >= width.min(height))
+        })
+    }
+}
+
+/// The layer to send to a receiver that wants `wanted`: the ideal one if it is live, else the best
+/// live one below it, else the lowest live one; the ideal where none is live yet.
+pub fn choose(layers: &[Layer; MAX_LAYERS], wanted: Wanted, now: Instant) -> u8 {
+    let known = |index: usize| layers.get(index).is_some_and(|layer| layer.spec.is_some());
+    let highest = (0..MAX_LAYERS).rev().find(|index| known(*index)).unwrap_or(0);
+    let ideal = match wanted {
+        Wanted::Layer(index) => highest.min(usize::from(index)),
+        Wanted::Size { width, height } => {
+            layers.iter().position(|layer| layer.covers(width, height)).unwrap_or(highest)
+        }
+    };
+    let live = |index: &usize| layers.get(*index).is_some_and(|layer| layer.is_live(now));
+    let chosen = (0..=ideal).rev().find(live).or_else(|| (ideal..MAX_LAYERS).find(live));
+    chosen.unwrap_or(ideal) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(now: Instant, live: [bool; 3]) -> [Layer; 3] {
+        let mut layers: [Layer; 3] = Default::default();
+        for (index, (layer, size)) in layers.iter_mut().zip([180, 360, 720]).enumerate() {
+            let (width, height) = (size * 16 / 9, size);
+            layer.set_spec(LayerSpec { index: index as u8, width, height });
+            if live[index] {
+                layer.received(now, true);
+            }
+        }
+        layers
+    }
+
+    #[test]
+    fn the_smallest_layer_that_covers_the_size_is_chosen() {
+        let now = Instant::now();
+        let all = layers(now, [true; 3]);
+        let size = |width, height| Wanted::Size { width, height };
+        assert_eq!(choose(&all, size(300, 170), now), 0);
+        assert_eq!(choose(&all, size(640, 360), now), 1);
+        assert_eq!(choose(&all, size(180, 320), now), 0, "a portrait tile counts by its long side");
+        assert_eq!(choose(&all, size(1920, 1080), now), 2);
+        assert_eq!(choose(&all, Wanted::Layer(1), now), 1);
+    }
+
+    #[test]
+    fn a_layer_that_sends_nothing_is_replaced_by_the_best_below_it() {
+        let now = Instant::now();
+        assert_eq!(choose(&layers(now, [true, true, false]), Wanted::default(), now), 1);
+        assert_eq!(choose(&layers(now, [false, false, true]), Wanted::Layer(0), now), 2);
+        let later = now + LIVE;
+        assert_eq!(choose(&layers(now, [true, true, true]), Wanted::Layer(1), later), 1);
+    }
+
+    #[test]
+    fn key_frame_requests_are_merged_and_repeated_until_one_comes() {
+        let start = Instant::now();
+        let mut layer = Layer::default();
+        assert!(!layer.take_key_frame_request(start));
+        layer.want_key_frame();
+        assert!(layer.take_key_frame_request(start));
+        layer.want_key_frame();
+        assert!(!layer.take_key_frame_request(start + Duration::from_millis(999)));
+        assert!(layer.take_key_frame_request(start + KEY_FRAME_INTERVAL));
+        layer.received(start + KEY_FRAME_INTERVAL, true);
+        assert!(!layer.take_key_frame_request(start + 2 * KEY_FRAME_INTERVAL));
+    }
+}

@@ -1,0 +1,309 @@
+//! All tracks of a shard.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rtp::lane::{LaneTx, MediaPacket};
+use types::{Codec, MediaKind, PeerId, TrackId};
+
+use super::layer::{LayerSpec, Wanted};
+use super::subscription::{Outgoing, SinkId, Subscription};
+use super::track::Track;
+
+/// How often layers are chosen anew and awaited key frames are looked at: soon enough that a new
+/// receiver's first picture is not held up, rare enough to cost nothing.
+const CARE_INTERVAL: Duration = Duration::from_millis(50);
+/// How often levels are reported. LiveKit's servers use 300 to 500 ms.
+const LEVEL_INTERVAL: Duration = Duration::from_millis(300);
+
+/// A key frame of this layer is to be asked of the publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrameRequest {
+    /// Who sends it.
+    pub publisher: PeerId,
+    /// The track.
+    pub track: TrackId,
+    /// Its layer, 0 the smallest.
+    pub layer: u8,
+}
+
+/// How loud a track was over the last interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrackLevel {
+    /// Who sends it.
+    pub publisher: PeerId,
+    /// The track.
+    pub track: TrackId,
+    /// dBov, −130 to 0.
+    pub dbov: f32,
+}
+
+/// Tracks and their receivers; forwards packets between them.
+#[derive(Debug)]
+pub struct Router {
+    tracks: HashMap<TrackId, Track>,
+    next_care: Instant,
+    next_level: Instant,
+}
+
+impl Router {
+    /// A router without tracks.
+    pub fn new(now: Instant) -> Self {
+        Self { tracks: HashMap::new(), next_care: now, next_level: now }
+    }
+
+    /// A track that `publisher` sends. Replaces one of the same id.
+    pub fn publish(
+        &mut self,
+        id: TrackId,
+        publisher: PeerId,
+        kind: MediaKind,
+        layers: &[LayerSpec],
+    ) {
+        self.tracks.insert(id, Track::new(id, publisher, kind, layers));
+    }
+
+    /// Ends a track; the sinks that received it.
+    pub fn unpublish(&mut self, id: TrackId) -> Vec<SinkId> {
+        self.tracks.remove(&id).map(|track| track.sinks().collect()).unwrap_or_default()
+    }
+
+    /// Lets a peer receive a track.
+    pub fn subscribe(&mut self, id: TrackId, peer: PeerId, wanted: Wanted, now: Instant) {
+        self.add(id, Subscription::new(SinkId::Peer(peer), None, wanted), now);
+    }
+
+    /// Sends a track into a lane, under the lane's own number.
+    pub fn tap(&mut self, id: TrackId, lane: u64, tx: LaneTx, wanted: Wanted, now: Instant) {
+        self.add(id, Subscription::new(SinkId::Lane(lane), Some(tx), wanted), now);
+    }
+
+    /// Ends a subscription or a tap.
+    pub fn unsubscribe(&mut self, id: TrackId, sink: SinkId) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.unsubscribe(sink);
+        }
+    }
+
+    /// What a receiver wants of a track from now on.
+    pub fn set_wanted(
+        &mut self,
+        id: TrackId,
+        sink: SinkId,
+        enabled: bool,
+        wanted: Wanted,
+        now: Instant,
+    ) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.set_wanted(sink, enabled, wanted, now);
+        }
+        self.next_care = now;
+    }
+
+    /// Opens or closes a track's gate: behind a closed one nobody receives anything.
+    pub fn set_gate(&mut self, id: TrackId, open: bool, now: Instant) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.set_gate(open);
+        }
+        self.next_care = now;
+    }
+
+    /// A receiver reports a lost picture.
+    pub fn want_key_frame(&mut self, id: TrackId, sink: SinkId, now: Instant) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.want_key_frame(sink);
+        }
+        self.next_care = now;
+    }
+
+    /// Ends everything that `peer` sends and receives; the tracks it sent with their receivers.
+    pub fn remove_peer(&mut self, peer: PeerId) -> Vec<(TrackId, Vec<SinkId>)> {
+        let sent: Vec<TrackId> =
+            self.tracks.values().filter(|track| track.publisher == peer).map(|it| it.id).collect();
+        let ended = sent.into_iter().map(|id| (id, self.unpublish(id))).collect();
+        for track in self.tracks.values_mut() {
+            track.unsubscribe(SinkId::Peer(peer));
+        }
+        ended
+    }
+
+    /// Forwards one packet: lanes get it here, peers through `to_peer`.
+    pub fn forward(
+        &mut self,
+        id: TrackId,
+        layer: u8,
+        packet: &MediaPacket,
+        codec: Codec,
+        to_peer: &mut dyn FnMut(PeerId, Outgoing<'_>),
+    ) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.forward(layer, packet, codec, to_peer);
+        }
+    }
+
+    /// Wakes the readers of lanes into which something was pushed. Once a batch.
+    pub fn flush_lanes(&mut self) {
+        self.tracks.values_mut().for_each(Track::flush_lanes);
+    }
+
+    /// When [`Router::handle_timeout`] wants to be called next.
+    pub fn timeout(&self) -> Option<Instant> {
+        (!self.tracks.is_empty()).then(|| self.next_care.min(self.next_level))
+    }
+
+    /// Does what is due: chooses layers, asks for awaited key frames, reports levels.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        requests: &mut Vec<KeyFrameRequest>,
+        levels: &mut Vec<TrackLevel>,
+    ) {
+        if now >= self.next_care {
+            self.next_care = now + CARE_INTERVAL;
+            for track in self.tracks.values_mut().filter(|it| it.kind == MediaKind::Video) {
+                track.retarget(now);
+                let (publisher, id) = (track.publisher, track.id);
+                requests.extend(track.take_key_frame_requests(now).map(|layer| KeyFrameRequest {
+                    publisher,
+                    track: id,
+                    layer,
+                }));
+            }
+        }
+        if now >= self.next_level {
+            self.next_level = now + LEVEL_INTERVAL;
+            for track in self.tracks.values_mut().filter(|it| it.kind == MediaKind::Audio) {
+                let (publisher, id) = (track.publisher, track.id);
+                levels.extend(track.take_level().map(|dbov| TrackLevel {
+                    publisher,
+                    track: id,
+                    dbov,
+                }));
+            }
+        }
+    }
+
+    fn add(&mut self, id: TrackId, subscription: Subscription, now: Instant) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.subscribe(subscription, now);
+        }
+        self.next_care = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use types::{AudioCodec, VideoCodec};
+
+    use super::*;
+
+    const VP8_KEY: [u8; 2] = [0x10, 0x00];
+    const VP8_DELTA: [u8; 2] = [0x10, 0x01];
+    const VIDEO: Codec = Codec::Video(VideoCodec::Vp8);
+    const AUDIO: Codec = Codec::Audio(AudioCodec::Opus);
+
+    struct Meeting {
+        router: Router,
+        now: Instant,
+        seq: u64,
+    }
+
+    impl Meeting {
+        fn new() -> Self {
+            let now = Instant::now();
+            let mut router = Router::new(now);
+            let layers = [(0, 320, 180), (1, 640, 360)].map(|(index, width, height)| LayerSpec {
+                index,
+                width,
+                height,
+            });
+            router.publish(TrackId(1), PeerId(1), MediaKind::Video, &layers);
+            router.publish(TrackId(2), PeerId(1), MediaKind::Audio, &[]);
+            Self { router, now, seq: 100 }
+        }
+
+        fn send(&mut self, track: u64, layer: u8, codec: Codec, payload: &[u8]) -> Vec<(u64, u64)> {
+            self.seq += 1;
+            let packet = MediaPacket {
+                payload: Arc::from(payload),
+                seq: self.seq,
+                timestamp: 0,
+                marker: true,
+                arrival: self.now,
+                format: codec.number(),
+                audio_level: Some(-20),
+                capture: None,
+            };
+            let mut got = Vec::new();
+            self.router.forward(TrackId(track), layer, &packet, codec, &mut |peer, out| {
+                got.push((peer.0, out.seq));
+            });
+            got
+        }
+
+        fn care(&mut self) -> (Vec<KeyFrameRequest>, Vec<TrackLevel>) {
+            let (mut requests, mut levels) = (Vec::new(), Vec::new());
+            self.router.handle_timeout(self.now, &mut requests, &mut levels);
+            (requests, levels)
+        }
+    }
+
+    #[test]
+    fn a_picture_starts_at_a_key_frame_that_is_asked_for_and_repeated() {
+        let mut meeting = Meeting::new();
+        meeting.router.subscribe(TrackId(1), PeerId(2), Wanted::Layer(1), meeting.now);
+        let (requests, _) = meeting.care();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].layer, 1);
+        assert!(meeting.send(1, 1, VIDEO, &VP8_DELTA).is_empty());
+        meeting.now += Duration::from_millis(500);
+        assert!(meeting.care().0.is_empty());
+        meeting.now += Duration::from_millis(500);
+        assert_eq!(meeting.care().0.len(), 1);
+        assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY), [(2, 0)]);
+        assert_eq!(meeting.send(1, 1, VIDEO, &VP8_DELTA), [(2, 1)]);
+        meeting.now += Duration::from_secs(2);
+        assert!(meeting.care().0.is_empty());
+    }
+
+    #[test]
+    fn a_receiver_changes_layer_at_its_key_frame_without_a_gap() {
+        let mut meeting = Meeting::new();
+        meeting.router.subscribe(TrackId(1), PeerId(2), Wanted::Layer(0), meeting.now);
+        assert_eq!(meeting.send(1, 0, VIDEO, &VP8_KEY), [(2, 0)]);
+        assert!(meeting.send(1, 1, VIDEO, &VP8_KEY).is_empty());
+        let sink = SinkId::Peer(PeerId(2));
+        meeting.router.set_wanted(TrackId(1), sink, true, Wanted::Layer(1), meeting.now);
+        assert_eq!(meeting.care().0[0].layer, 1);
+        assert_eq!(meeting.send(1, 0, VIDEO, &VP8_DELTA).len(), 1, "the old layer until then");
+        assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY).len(), 1);
+        assert!(meeting.send(1, 0, VIDEO, &VP8_DELTA).is_empty());
+    }
+
+    #[test]
+    fn behind_a_closed_gate_nobody_receives_or_is_heard() {
+        let mut meeting = Meeting::new();
+        meeting.router.subscribe(TrackId(2), PeerId(2), Wanted::default(), meeting.now);
+        assert_eq!(meeting.send(2, 0, AUDIO, &[1]), [(2, 0)]);
+        assert_eq!(meeting.care().1.len(), 1);
+        meeting.router.set_gate(TrackId(2), false, meeting.now);
+        assert!(meeting.send(2, 0, AUDIO, &[1]).is_empty());
+        meeting.now += LEVEL_INTERVAL;
+        assert!(meeting.care().1.is_empty());
+        meeting.router.set_gate(TrackId(2), true, meeting.now);
+        assert_eq!(meeting.send(2, 0, AUDIO, &[1]), [(2, 1)], "no gap after the mute");
+    }
+
+    #[test]
+    fn a_leaving_peer_takes_its_tracks_and_subscriptions_along() {
+        let mut meeting = Meeting::new();
+        meeting.router.subscribe(TrackId(2), PeerId(2), Wanted::default(), meeting.now);
+        meeting.router.publish(TrackId(3), PeerId(2), MediaKind::Audio, &[]);
+        meeting.router.subscribe(TrackId(3), PeerId(1), Wanted::default(), meeting.now);
+        let ended = meeting.router.remove_peer(PeerId(2));
+        assert_eq!(ended, [(TrackId(3), vec![SinkId::Peer(PeerId(1))])]);
+        assert!(meeting.send(2, 0, AUDIO, &[1]).is_empty());
+    }
+}

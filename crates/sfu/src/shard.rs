@@ -1,0 +1,345 @@
+//! A shard without its thread and sockets: commands, datagrams and time go in, datagrams come out.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rtp::lane::MediaPacket;
+use types::{Codec, PeerId, TrackId};
+
+use crate::command::{CloseReason, Command, PeerEvent, PeerEvents};
+use crate::core::{KeyFrameRequest, Router, SinkId, TrackLevel, Wanted};
+use crate::stun;
+use crate::transport::webrtc::{Out, Session, Side, Transport};
+
+/// Addresses that one peer may send from at a time: candidates of some networks, IPv4 and IPv6.
+const MAX_ADDRESSES: usize = 16;
+
+/// A datagram to send.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// What carries it.
+    pub transport: Transport,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// All of it.
+    pub contents: Vec<u8>,
+}
+
+/// What a shard has counted since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardCounters {
+    /// RTP packets that publishers sent.
+    pub packets_in: u64,
+    /// RTP packets that went to receivers.
+    pub packets_out: u64,
+    /// Datagrams that belonged to nobody, or that nobody could read.
+    pub strays: u64,
+}
+
+/// One shard's state.
+pub struct Shard {
+    /// Our address, as candidates name it.
+    local: SocketAddr,
+    router: Router,
+    peers: HashMap<PeerId, Peer>,
+    by_address: HashMap<SocketAddr, (PeerId, Side)>,
+    by_ufrag: HashMap<String, (PeerId, Side)>,
+    timeouts: BTreeSet<(Instant, PeerId)>,
+    dirty: Vec<PeerId>,
+    transmits: VecDeque<Transmit>,
+    counters: ShardCounters,
+}
+
+struct Peer {
+    session: Box<Session>,
+    events: Box<dyn PeerEvents>,
+    timeout: Option<Instant>,
+    dirty: bool,
+    addresses: VecDeque<SocketAddr>,
+}
+
+impl Shard {
+    /// A shard that clients reach at `local`.
+    pub fn new(local: SocketAddr, now: Instant) -> Self {
+        Self {
+            local,
+            router: Router::new(now),
+            peers: HashMap::new(),
+            by_address: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            timeouts: BTreeSet::new(),
+            dirty: Vec::new(),
+            transmits: VecDeque::new(),
+            counters: ShardCounters::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> ShardCounters {
+        self.counters
+    }
+
+    /// Carries out a command. [`Command::Stop`] closes every peer.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::AddPeer { peer, session, events } => self.add_peer(peer, session, events),
+            Command::RemovePeer(peer) => self.remove_peer(peer, CloseReason::Removed, now),
+            Command::Offer { peer, id, offer } => {
+                self.with_session(peer, |session| session.handle_offer(id, offer));
+                self.learn_ufrags(peer);
+            }
+            Command::Answer { peer, answer } => {
+                self.with_session(peer, |session| session.handle_answer(answer));
+            }
+            Command::Publish { peer, publication } => {
+                let (track, kind) = (publication.track, publication.kind);
+                self.router.publish(track, peer, kind, &publication.layers);
+                self.with_session(peer, |session| session.publish(publication));
+            }
+            Command::Unpublish(track) => self.unpublish(track),
+            Command::Subscribe { peer, track, kind, label } => {
+                self.router.subscribe(track, peer, Wanted::default(), now);
+                self.with_session(peer, |session| session.carry(track, kind, label));
+            }
+            Command::Unsubscribe { peer, track } => {
+                self.router.unsubscribe(track, SinkId::Peer(peer));
+                self.with_session(peer, |session| session.drop_carried(track));
+            }
+            Command::SetWanted { peer, track, enabled, wanted } => {
+                self.router.set_wanted(track, SinkId::Peer(peer), enabled, wanted, now);
+            }
+            Command::SetGate { track, open } => self.router.set_gate(track, open, now),
+            Command::SendData { peer, channel, message } => {
+                self.with_session(peer, |session| session.send_data(channel, message));
+            }
+            Command::Stop => {
+                let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+                for peer in peers {
+                    self.remove_peer(peer, CloseReason::Removed, now);
+                }
+            }
+        }
+    }
+
+    /// Takes a datagram from the network.
+    pub fn handle_datagram(
+        &mut self,
+        transport: Transport,
+        source: SocketAddr,
+        contents: &[u8],
+        now: Instant,
+    ) {
+        let known = self.by_address.get(&source).copied();
+        let named = || {
+            let ufrag = stun::request_ufrag(contents)?;
+            self.by_ufrag.get(ufrag).copied()
+        };
+        let named = named();
+        for (peer, side) in [known, named].into_iter().flatten() {
+            let Some(entry) = self.peers.get_mut(&peer) else { continue };
+            if !entry.session.receive(side, transport, source, self.local, contents, now) {
+                continue;
+            }
+            if known != Some((peer, side)) {
+                self.learn_address(peer, side, source);
+            }
+            return self.poll_peer(peer, now);
+        }
+        self.counters.strays += 1;
+    }
+
+    /// When to call [`Shard::handle_timeout`] next.
+    pub fn timeout(&self) -> Option<Instant> {
+        let peers = self.timeouts.first().map(|it| it.0);
+        [peers, self.router.timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, peer)) = self.timeouts.first().copied().filter(|it| it.0 <= now) {
+            self.timeouts.remove(&(at, peer));
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.timeout = None;
+                entry.session.handle_timeout(now);
+            }
+            self.poll_peer(peer, now);
+        }
+        if self.router.timeout().is_some_and(|at| at <= now) {
+            let (mut requests, mut levels) = (Vec::new(), Vec::new());
+            self.router.handle_timeout(now, &mut requests, &mut levels);
+            for KeyFrameRequest { publisher, track, layer } in requests {
+                self.with_session(publisher, |session| session.request_key_frame(track, layer));
+            }
+            for TrackLevel { publisher, track, dbov } in levels {
+                if let Some(peer) = self.peers.get_mut(&publisher) {
+                    peer.events.event(publisher, PeerEvent::Level { track, dbov });
+                }
+            }
+        }
+    }
+
+    /// Ends a batch of inputs: drains the peers that were written to, wakes the lanes' readers.
+    pub fn flush(&mut self, now: Instant) {
+        while let Some(peer) = self.dirty.pop() {
+            self.poll_peer(peer, now);
+        }
+        self.router.flush_lanes();
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    fn add_peer(&mut self, peer: PeerId, session: Box<Session>, events: Box<dyn PeerEvents>) {
+        let entry =
+            Peer { session, events, timeout: None, dirty: false, addresses: VecDeque::new() };
+        self.peers.insert(peer, entry);
+        self.learn_ufrags(peer);
+        self.mark_dirty(peer);
+    }
+
+    /// Names change when the client restarts ICE; the old ones stay valid until the peer leaves.
+    fn learn_ufrags(&mut self, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            for (ufrag, side) in entry.session.ufrags() {
+                self.by_ufrag.insert(ufrag, (peer, side));
+            }
+        }
+    }
+
+    fn learn_address(&mut self, peer: PeerId, side: Side, source: SocketAddr) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if entry.addresses.len() >= MAX_ADDRESSES
+            && let Some(oldest) = entry.addresses.pop_front()
+        {
+            self.by_address.remove(&oldest);
+        }
+        entry.addresses.push_back(source);
+        self.by_address.insert(source, (peer, side));
+    }
+
+    fn with_session(&mut self, peer: PeerId, act: impl FnOnce(&mut Session)) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            act(&mut entry.session);
+            self.mark_dirty(peer);
+        }
+    }
+
+    fn mark_dirty(&mut self, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut entry.dirty, true)
+        {
+            self.dirty.push(peer);
+        }
+    }
+
+    fn unpublish(&mut self, track: TrackId) {
+        let sinks = self.router.unpublish(track);
+        self.drop_carried(track, &sinks);
+        for entry in self.peers.values_mut() {
+            entry.session.unpublish(track);
+        }
+    }
+
+    fn drop_carried(&mut self, track: TrackId, sinks: &[SinkId]) {
+        for sink in sinks {
+            if let SinkId::Peer(receiver) = sink {
+                self.with_session(*receiver, |session| session.drop_carried(track));
+            }
+        }
+    }
+
+    fn remove_peer(&mut self, peer: PeerId, reason: CloseReason, now: Instant) {
+        let Some(mut entry) = self.peers.remove(&peer) else { return };
+        entry.session.close();
+        let mut polled = Polled::new(&mut self.transmits);
+        entry.session.poll(now, &mut polled);
+        entry.events.event(peer, PeerEvent::Closed(reason));
+        if let Some(at) = entry.timeout {
+            self.timeouts.remove(&(at, peer));
+        }
+        self.by_ufrag.retain(|_, it| it.0 != peer);
+        self.by_address.retain(|_, it| it.0 != peer);
+        for (track, sinks) in self.router.remove_peer(peer) {
+            self.drop_carried(track, &sinks);
+        }
+    }
+
+    /// Drains a peer and forwards what it sent.
+    fn poll_peer(&mut self, peer: PeerId, now: Instant) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.dirty = false;
+        let mut polled = Polled::new(&mut self.transmits);
+        let timeout = entry.session.poll(now, &mut polled);
+        let Polled { packets, key_frames, events, .. } = polled;
+        if entry.timeout != Some(timeout) {
+            if let Some(at) = entry.timeout.replace(timeout) {
+                self.timeouts.remove(&(at, peer));
+            }
+            self.timeouts.insert((timeout, peer));
+        }
+        let mut closed = (!entry.session.is_alive()).then_some(CloseReason::Lost);
+        for event in events {
+            match event {
+                PeerEvent::Closed(reason) => closed = Some(reason),
+                event => entry.events.event(peer, event),
+            }
+        }
+        for track in key_frames {
+            self.router.want_key_frame(track, SinkId::Peer(peer), now);
+        }
+        for (track, layer, packet, codec) in packets {
+            self.forward(track, layer, &packet, codec);
+        }
+        if let Some(reason) = closed {
+            self.remove_peer(peer, reason, now);
+        }
+    }
+
+    fn forward(&mut self, track: TrackId, layer: u8, packet: &MediaPacket, codec: Codec) {
+        self.counters.packets_in += 1;
+        let Self { router, peers, dirty, counters, .. } = self;
+        router.forward(track, layer, packet, codec, &mut |receiver, outgoing| {
+            let Some(entry) = peers.get_mut(&receiver) else { return };
+            entry.session.send(&outgoing);
+            counters.packets_out += 1;
+            if !std::mem::replace(&mut entry.dirty, true) {
+                dirty.push(receiver);
+            }
+        });
+    }
+}
+
+/// Gathers what one session gives.
+struct Polled<'a> {
+    transmits: &'a mut VecDeque<Transmit>,
+    packets: Vec<(TrackId, u8, MediaPacket, Codec)>,
+    key_frames: Vec<TrackId>,
+    events: Vec<PeerEvent>,
+}
+
+impl<'a> Polled<'a> {
+    fn new(transmits: &'a mut VecDeque<Transmit>) -> Self {
+        Self { transmits, packets: Vec::new(), key_frames: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl Out for Polled<'_> {
+    fn transmit(&mut self, transport: Transport, destination: SocketAddr, contents: Vec<u8>) {
+        self.transmits.push_back(Transmit { transport, destination, contents });
+    }
+
+    fn packet(&mut self, track: TrackId, layer: u8, packet: MediaPacket, codec: Codec) {
+        self.packets.push((track, layer, packet, codec));
+    }
+
+    fn key_frame_wanted(&mut self, track: TrackId) {
+        self.key_frames.push(track);
+    }
+
+    fn event(&mut self, event: PeerEvent) {
+        self.events.push(event);
+    }
+}

@@ -1,0 +1,3 @@
+//! How packets come from and get to one participant.
+
+pub mod webrtc;

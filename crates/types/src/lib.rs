@@ -1,0 +1,10 @@
+//! L0: the words that every layer shares: ids, units, media kinds and codecs.
+//!
+//! Nothing here knows a protocol. Protocol crates translate to and from these types.
+#![warn(missing_docs)]
+
+mod id;
+mod media;
+
+pub use id::{Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, TrackId, TrackSid};
+pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
