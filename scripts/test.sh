@@ -13,18 +13,18 @@ scope=("$@")
 echo "test: the program, which tests with real peers start"
 cargo build -p plenum
 
-echo "test: examples in the documentation"
 if [ $# -eq 0 ]; then
+    echo "test: examples in the documentation"
     cargo test --quiet --doc --workspace </dev/null
 fi
 
 status=0
 if cargo nextest --version >/dev/null 2>&1; then
-    NEXTEST_HIDE_PROGRESS_BAR=1 cargo nextest run --no-fail-fast "${scope[@]}" \
+    NEXTEST_HIDE_PROGRESS_BAR=1 cargo nextest run --config-file scripts/nextest.toml "${scope[@]}" \
         </dev/null 2>&1 | tee "$log" || status=$?
     slowest=$(sed 's/\x1b\[[0-9;]*m//g' "$log" |
         sed -nE 's/^ *(PASS|FAIL|TRY [0-9]+ [A-Z]+|TIMEOUT|SIG[A-Z]+) \[ *([0-9.]+)s\] *(\([^)]*\))? *(.*)/\2 s  \4/p' |
-        sort -rnu | head -n 10)
+        sort -u | sort -rn | head -n 10)
     closing=$(grep -E '^ *(.\[[0-9;]*m)* *Summary' "$log" | tail -n 1) || true
 else
     cargo test --no-fail-fast "${scope[@]}" </dev/null 2>&1 | tee "$log" || status=$?

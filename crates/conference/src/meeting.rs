@@ -214,6 +214,7 @@ impl Meeting {
         let command = match event {
             PeerEvent::Connected => Command::Connected(peer),
             PeerEvent::TrackBound { track, mid } => Command::TrackBound { track, mid },
+            PeerEvent::TrackEnded { track } => Command::TrackEnded(track),
             PeerEvent::TrackFlows { track, codec } => {
                 Command::TrackFlows { track, mime: codec.mime().to_owned() }
             }

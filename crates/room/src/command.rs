@@ -38,6 +38,8 @@ pub enum Command {
         /// Its media section in the publisher's connection.
         mid: String,
     },
+    /// The participant no longer sends a track.
+    TrackEnded(TrackId),
     /// The codec of a track is known.
     TrackFlows {
         /// The track.

@@ -69,7 +69,7 @@ pub enum Notice {
         /// Wanted or not.
         layers: [bool; 3],
     },
-    /// A track that it subscribed to flows.
+    /// Somebody gets its own track.
     Subscribed(TrackSid),
     /// It is out.
     Left(LeaveReason),

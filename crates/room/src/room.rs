@@ -65,6 +65,11 @@ impl Room {
             Command::Connected(peer) => self.connected(peer),
             Command::Publish { peer, request } => self.publish(peer, request),
             Command::TrackBound { track, mid } => self.track_bound(track, mid),
+            Command::TrackEnded(track) => {
+                let Some((peer, ended)) = self.owner_of(track) else { return Ok(()) };
+                let sid = ended.sid.clone();
+                self.unpublish(peer, &sid)
+            }
             Command::TrackFlows { track, mime } => self.track_flows(track, mime),
             Command::Unpublish { peer, track } => self.unpublish(peer, &track),
             Command::ChangeTrack { peer, track, change } => self.change_track(peer, &track, change),

@@ -80,9 +80,10 @@ impl Room {
     pub(crate) fn start_subscription(&mut self, peer: PeerId, track: TrackId) {
         let found = self.members.values().find_map(|owner| {
             let found = owner.tracks.iter().find(|it| it.id == track)?;
-            Some((owner.sid.clone(), found.sid.clone(), found.kind))
+            Some((owner.peer, owner.sid.clone(), found.sid.clone(), found.kind))
         });
-        let (Some((publisher, sid, kind)), Some(member)) = (found, self.members.get_mut(&peer))
+        let (Some((owner, publisher, sid, kind)), Some(member)) =
+            (found, self.members.get_mut(&peer))
         else {
             return;
         };
@@ -99,7 +100,7 @@ impl Room {
             publisher,
             sid,
         }));
-        self.tell(peer, Notice::Subscribed(told));
+        self.tell(owner, Notice::Subscribed(told));
     }
 
     /// Tells publishers which layers somebody wants: more at once, less after a while.

@@ -201,6 +201,11 @@ pub enum PeerEvent {
         /// Its media section.
         mid: String,
     },
+    /// The client no longer sends a track: its section in the newest offer sends nothing.
+    TrackEnded {
+        /// The track.
+        track: TrackId,
+    },
     /// The first packet of a track came: its codec is known.
     TrackFlows {
         /// The track.

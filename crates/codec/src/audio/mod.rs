@@ -27,7 +27,7 @@ pub struct AudioDecoder {
 
 enum DecoderKind {
     Opus(opus::Decoder),
-    G722 { decoder: libg722::decoder::Decoder, up: Resampler, conceal: Concealer },
+    G722 { decoder: Box<libg722::decoder::Decoder>, up: Resampler, conceal: Concealer },
     G711 { decode: fn(u8) -> i16, up: Resampler, conceal: Concealer },
 }
 
@@ -39,7 +39,11 @@ impl AudioDecoder {
                 opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono).map_err(library)?,
             ),
             AudioCodec::G722 => DecoderKind::G722 {
-                decoder: libg722::decoder::Decoder::new(Bitrate::Mode1_64000, false, false),
+                decoder: Box::new(libg722::decoder::Decoder::new(
+                    Bitrate::Mode1_64000,
+                    false,
+                    false,
+                )),
                 up: Resampler::up(3),
                 conceal: Concealer::new(),
             },
@@ -150,7 +154,7 @@ pub struct AudioEncoder {
 
 enum EncoderKind {
     Opus(opus::Encoder),
-    G722 { encoder: libg722::encoder::Encoder, down: Resampler },
+    G722 { encoder: Box<libg722::encoder::Encoder>, down: Resampler },
     G711 { encode: fn(i16) -> u8, down: Resampler },
 }
 
@@ -163,7 +167,11 @@ impl AudioEncoder {
         let kind = match codec {
             AudioCodec::Opus => EncoderKind::Opus(opus_encoder(opus)?),
             AudioCodec::G722 => EncoderKind::G722 {
-                encoder: libg722::encoder::Encoder::new(Bitrate::Mode1_64000, false, false),
+                encoder: Box::new(libg722::encoder::Encoder::new(
+                    Bitrate::Mode1_64000,
+                    false,
+                    false,
+                )),
                 down: Resampler::down(3),
             },
             AudioCodec::Pcma => EncoderKind::G711 { encode: encode_alaw, down: Resampler::down(6) },

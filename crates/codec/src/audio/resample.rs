@@ -6,6 +6,9 @@ use std::f32::consts::PI;
 /// 8 kHz).
 const TAPS: usize = 24;
 
+/// Phases are computed side by side in vector registers; it bounds the factor.
+const PHASES: usize = 8;
+
 /// Where the low pass ends, as a share of the lower rate's Nyquist frequency.
 const PASS: f32 = 0.92;
 
@@ -14,7 +17,8 @@ const PASS: f32 = 0.92;
 pub struct Resampler {
     direction: Direction,
     factor: usize,
-    /// Up: `factor` phases of [`TAPS`] each, newest sample last. Down: one phase of all taps.
+    /// Up: for each of [`TAPS`] input samples, oldest first, the taps of all phases, padded to
+    /// [`PHASES`]. Down: all taps in a row.
     taps: Vec<f32>,
     /// The last `taps a phase − 1` input samples, then the frame at work.
     history: Vec<f32>,
@@ -29,22 +33,23 @@ enum Direction {
 impl Resampler {
     /// `factor` output samples for each input sample.
     pub fn up(factor: usize) -> Self {
-        let factor = factor.clamp(1, 12);
+        let factor = factor.clamp(1, PHASES);
         let prototype = low_pass(factor);
-        let taps = (0..factor)
-            .flat_map(|phase| {
-                // Reversed, so that a phase is a plain dot product with the input in time's order.
-                let taps: Vec<f32> =
-                    prototype.iter().skip(phase).step_by(factor).copied().collect();
-                taps.into_iter().rev().map(move |tap| tap * factor as f32)
-            })
+        let tap = |age: usize, phase: usize| {
+            let tap = prototype.get(age * factor + phase).filter(|_| phase < factor);
+            tap.map_or(0.0, |tap| tap * factor as f32)
+        };
+        let taps = (0..TAPS)
+            .rev()
+            .flat_map(|age| (0..PHASES).map(move |phase| (age, phase)))
+            .map(|(age, phase)| tap(age, phase))
             .collect();
         Self { direction: Direction::Up, factor, taps, history: vec![0.0; TAPS - 1] }
     }
 
     /// One output sample for `factor` input samples.
     pub fn down(factor: usize) -> Self {
-        let factor = factor.clamp(1, 12);
+        let factor = factor.clamp(1, PHASES);
         let taps = low_pass(factor);
         let history = vec![0.0; taps.len() - 1];
         Self { direction: Direction::Down, factor, taps, history }
@@ -58,7 +63,13 @@ impl Resampler {
         match self.direction {
             Direction::Up => {
                 for window in self.history.windows(TAPS) {
-                    out.extend(self.taps.chunks_exact(TAPS).map(|phase| dot(phase, window)));
+                    let mut sums = [0.0f32; PHASES];
+                    for (sample, taps) in window.iter().zip(self.taps.chunks_exact(PHASES)) {
+                        for (sum, tap) in sums.iter_mut().zip(taps) {
+                            *sum += sample * tap;
+                        }
+                    }
+                    out.extend(sums.into_iter().take(self.factor));
                 }
             }
             Direction::Down => {

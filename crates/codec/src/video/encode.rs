@@ -41,7 +41,7 @@ pub struct Encoder {
 }
 
 enum Kind {
-    H264(H264Encoder),
+    H264(Box<H264Encoder>),
     Vp8(Vp8Encoder),
 }
 
@@ -60,7 +60,7 @@ impl Encoder {
             ..settings
         };
         let kind = match settings.codec {
-            VideoCodec::H264 => Kind::H264(H264Encoder::new(&settings)?),
+            VideoCodec::H264 => Kind::H264(Box::new(H264Encoder::new(&settings)?)),
             VideoCodec::Vp8 => Kind::Vp8(Vp8Encoder::new(&settings)?),
             VideoCodec::Vp9 | VideoCodec::Av1 => {
                 return Err(CodecError::Unsupported("encoding VP9 or AV1"));

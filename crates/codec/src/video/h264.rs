@@ -125,7 +125,7 @@ fn without_emulation_prevention(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The NAL units of an Annex-B stream, without start codes.
+/// The NAL units of an Annex-B stream, without start codes and the zeros before them.
 pub(super) fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut starts = data
         .windows(3)
@@ -136,7 +136,10 @@ pub(super) fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let start = starts.next()? + 3;
         let end = starts.peek().copied().unwrap_or(data.len());
-        data.get(start..end)
+        let nal = data.get(start..end)?;
+        // A NAL unit ends with a one bit: zeros after it belong to the next start code.
+        let length = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        nal.get(..length)
     })
 }
 

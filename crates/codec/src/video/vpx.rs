@@ -171,9 +171,15 @@ fn check_vp8(frame: &[u8]) -> Result<(), CodecError> {
     check_size(side(*w0, *w1), side(*h0, *h1))
 }
 
+/// Boxed, for the library keeps a pointer to it.
+struct Config(Box<vpx_codec_enc_cfg_t>);
+
+// SAFETY: its pointers, to the statistics of an earlier pass, are null in one-pass encoding.
+unsafe impl Send for Config {}
+
 pub(super) struct Vp8Encoder {
     context: Context,
-    config: Box<vpx_codec_enc_cfg_t>,
+    config: Config,
     duration: c_ulong,
     next: i64,
 }
@@ -188,7 +194,13 @@ impl Vp8Encoder {
             // SAFETY: the context is zeroed; the configuration is boxed and outlives it, for the
             // library keeps a pointer to it.
             unsafe {
-                vpx_sys::vpx_codec_enc_init_ver(context, interface, &raw const *config, 0, version)
+                vpx_sys::vpx_codec_enc_init_ver(
+                    context,
+                    interface,
+                    &raw const *config.0,
+                    0,
+                    version,
+                )
             }
         })?;
         // Negative: a fixed speed. Positive values follow the wall clock. The faster one costs a
@@ -251,7 +263,7 @@ impl Vp8Encoder {
             // `sz` bytes.
             let (bytes, flags) = unsafe {
                 let frame = packet.data.frame;
-                (std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize), frame.flags)
+                (std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz), frame.flags)
             };
             out.extend_from_slice(bytes);
             encoded.key |= flags & VPX_FRAME_IS_KEY != 0;
@@ -260,10 +272,10 @@ impl Vp8Encoder {
     }
 
     pub(super) fn set_bitrate(&mut self, bits: u32) -> Result<(), CodecError> {
-        self.config.rc_target_bitrate = (bits / 1_000).max(1);
+        self.config.0.rc_target_bitrate = (bits / 1_000).max(1);
         // SAFETY: the configuration is the one that the context was made with, one field changed.
         let code = unsafe {
-            vpx_sys::vpx_codec_enc_config_set(self.context.raw(), &raw const *self.config)
+            vpx_sys::vpx_codec_enc_config_set(self.context.raw(), &raw const *self.config.0)
         };
         if code == VPX_CODEC_OK {
             Ok(())
@@ -276,7 +288,7 @@ impl Vp8Encoder {
 fn configuration(
     interface: *const vpx_sys::vpx_codec_iface_t,
     settings: &EncoderSettings,
-) -> Result<Box<vpx_codec_enc_cfg_t>, CodecError> {
+) -> Result<Config, CodecError> {
     let mut config = MaybeUninit::<vpx_codec_enc_cfg_t>::zeroed();
     // SAFETY: the library fills the whole struct.
     let code = unsafe { vpx_sys::vpx_codec_enc_config_default(interface, config.as_mut_ptr(), 0) };
@@ -307,7 +319,7 @@ fn configuration(
     config.rc_buf_optimal_sz = 600;
     // Key frames are made when they are asked for, and only then.
     config.kf_mode = vpx_sys::vpx_kf_mode::VPX_KF_DISABLED;
-    Ok(config)
+    Ok(Config(config))
 }
 
 fn borrowed_image(picture: &Picture) -> vpx_image_t {

@@ -214,3 +214,6 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
     }
     Ok(meetings)
 }
+
+#[cfg(test)]
+mod tests;

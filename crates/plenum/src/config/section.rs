@@ -35,16 +35,16 @@ pub trait Section: Sized {
     fn set(&mut self, key: &str, words: &[String]) -> Option<Result<(), String>>;
 }
 
-/// Refuses a number outside of `range`; other types have no range.
+/// Refuses what is no number of `range`; the message names the range whatever was wrong.
 pub fn within<T: PartialOrd + std::fmt::Display>(
-    value: T,
+    read: Result<T, String>,
+    words: &[String],
     range: std::ops::RangeInclusive<T>,
 ) -> Result<T, String> {
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(format!("{value}: give a whole number from {} to {}", range.start(), range.end()))
-    }
+    read.ok().filter(|value| range.contains(value)).ok_or_else(|| {
+        let (start, end) = (range.start(), range.end());
+        format!("{}: give a whole number from {start} to {end}", words.join(","))
+    })
 }
 
 /// `key: Type [range] = default [, dev dev_default] [, example "…"];`
@@ -69,6 +69,7 @@ macro_rules! section {
             const NAME: &'static str = $section;
             const DOC: &'static [&'static str] = &[$($section_doc),+];
 
+            #[allow(clippy::needless_update, reason = "a section may have a single key")]
             fn base(dev: bool) -> Self {
                 let base = Self { $($key: $default,)+ };
                 $($(let base = if dev { Self { $key: $dev, ..base } } else { base };)?)+
@@ -92,8 +93,7 @@ macro_rules! section {
                 let read = match key {
                     $(stringify!($key) => {
                         let read = <$type as $crate::config::setting::Setting>::read(words);
-                        $(let read =
-                            read.and_then(|v| $crate::config::section::within(v, $range));)?
+                        $(let read = $crate::config::section::within(read, words, $range);)?
                         read.map(|value| self.$key = value)
                     })+
                     _ => return None,

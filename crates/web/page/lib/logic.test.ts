@@ -9,6 +9,7 @@ import { endingOf } from './ending';
 import { fitGrid } from './grid';
 import { gradientIndex, initials } from './initials';
 import { meetingId, meetingPath, parseRoute } from './route';
+import { visibleTiles } from './visibleTiles';
 
 describe('initials', () => {
   it.each([
@@ -101,5 +102,19 @@ describe('a missing device', () => {
     expect(deviceProblem(new DOMException('', 'NotFoundError'))).toBe('Missing');
     expect(deviceProblem(new DOMException('', 'NotReadableError'))).toBe('Busy');
     expect(deviceProblem(new TypeError('mediaDevices is undefined'))).toBe('Insecure');
+  });
+});
+
+describe('a grid that is too small for everybody', () => {
+  const people = [0, 40, 10, 30, 20].map((spokeAt, index) => ({ id: index, spokeAt }));
+  it('shows those who spoke last, in their usual order', () => {
+    expect(visibleTiles(people, 3).map(({ id }) => id)).toEqual([1, 3, 4]);
+  });
+  it('hides nobody when there is room', () => {
+    expect(visibleTiles(people, 5)).toEqual(people);
+  });
+  it('keeps who came first when nobody has spoken yet', () => {
+    const silent = [1, 2, 3].map((id) => ({ id, spokeAt: 0 }));
+    expect(visibleTiles(silent, 2).map(({ id }) => id)).toEqual([1, 2]);
   });
 });

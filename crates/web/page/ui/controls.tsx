@@ -78,7 +78,7 @@ export function Picker({ label, icon, choices, selected, empty, onSelect }: Pick
       <AriaButton className={styles['select'] ?? ''}>
         {icon}
         <SelectValue className={styles['selectValue'] ?? ''}>
-          {({ selectedText }) => selectedText ?? empty}
+          {({ selectedText }) => selectedText || empty}
         </SelectValue>
         <ChevronIcon size={16} />
       </AriaButton>

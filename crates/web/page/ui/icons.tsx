@@ -39,7 +39,9 @@ export const MicIcon = icon(mic);
 export const MicOffIcon = icon(<>{mic}{slash}</>);
 export const CameraIcon = icon(camera);
 export const CameraOffIcon = icon(<>{camera}{slash}</>);
-export const SpeakerIcon = icon(<path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8 0 0 1 0 11" />);
+export const SpeakerIcon = icon(
+  <path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8 0 0 1 0 11" />,
+);
 export const ScreenIcon = icon(
   <>
     <rect x="3" y="4.5" width="18" height="12.5" rx="2" />
@@ -52,7 +54,9 @@ export const PeopleIcon = icon(
     <path d="M3 19.5c0-3.3 2.7-5.5 6-5.5s6 2.2 6 5.5M15.5 5.6a3.2 3.2 0 0 1 0 5.8M17.5 14.4c2.1.7 3.5 2.5 3.5 5.1" />
   </>,
 );
-export const LeaveIcon = icon(<path d="M14 4.5H6.5a1.5 1.5 0 0 0-1.5 1.5v12a1.5 1.5 0 0 0 1.5 1.5H14M10 12h10.5M17 8.5l3.5 3.5-3.5 3.5" />);
+export const LeaveIcon = icon(
+  <path d="M14 4.5H6.5a1.5 1.5 0 0 0-1.5 1.5v12a1.5 1.5 0 0 0 1.5 1.5H14M10 12h10.5M17 8.5l3.5 3.5-3.5 3.5" />,
+);
 export const CloseIcon = icon(<path d="m6 6 12 12M18 6 6 18" />);
 export const ChevronIcon = icon(<path d="m7 10 5 5 5-5" />);
 export const ChevronUpIcon = icon(<path d="m7 14 5-5 5 5" />);

@@ -82,6 +82,7 @@ impl Session {
         };
         self.negotiation.offered = true;
         self.negotiation.asked = false;
+        self.end_published(&roles);
         self.bind_published(&roles);
         let single = self.subscriber.is_none();
         if single {
@@ -168,6 +169,22 @@ impl Session {
         self.negotiation.pending = Some(pending);
         let (id, sdp, mids) = (self.negotiation.next_offer, offer.to_sdp_string(), self.mids());
         self.events.push(PeerEvent::Offer { id, sdp, mids });
+    }
+
+    /// Clients end a track by taking it out of its section: there is no message for it.
+    fn end_published(&mut self, roles: &[SectionRole]) {
+        let silent =
+            |mid: Mid| roles.iter().any(|it| !it.sends && Mid::from(it.mid.as_str()) == mid);
+        let ended: Vec<TrackId> = self
+            .published
+            .iter()
+            .filter(|it| it.mid.is_some_and(silent))
+            .map(|it| it.track)
+            .collect();
+        for track in ended {
+            self.unpublish(track);
+            self.events.push(PeerEvent::TrackEnded { track });
+        }
     }
 
     /// Finds the announced tracks in the offer's sections.

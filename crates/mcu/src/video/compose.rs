@@ -1,0 +1,220 @@
+//! Drawing the tiles of one composition. Only what has changed is drawn.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use codec::{CodecError, Picture, PicturePool, Rect, TextImage, Yuv, letterbox, render_text};
+
+use super::layout::arrange;
+use super::slot::{Shown, Slot};
+use crate::types::{Layout, SourceId};
+
+/// Between and behind tiles: a dark grey that is clearly not a lost picture.
+const BACKGROUND: Yuv = Yuv { y: 24, u: 130, v: 127 };
+/// A participant without a picture: slate.
+const CALM: Yuv = Yuv { y: 62, u: 138, v: 122 };
+const INK: Yuv = Yuv { y: 225, u: 128, v: 128 };
+/// Behind a name that stands on a picture.
+const STRIP: Yuv = Yuv { y: 32, u: 130, v: 127 };
+
+/// Who is to be seen, in the order of their coming. A new scene replaces the old one.
+#[derive(Clone, Default)]
+pub(super) struct Scene {
+    pub(super) version: u64,
+    pub(super) sources: Vec<(SourceId, Arc<Slot>)>,
+    pub(super) speaker: Option<SourceId>,
+}
+
+pub(super) struct Canvas {
+    picture: Picture,
+    layout: Layout,
+    scene: Option<u64>,
+    tiles: Vec<Tile>,
+}
+
+struct Tile {
+    slot: Arc<Slot>,
+    part: Rect,
+    /// The version of the slot that is on the canvas.
+    drawn: Option<u64>,
+    capture: Option<Instant>,
+    moving: bool,
+    label: Label,
+}
+
+/// A tile's name, rendered when it is needed.
+#[derive(Default)]
+struct Label {
+    name: Arc<str>,
+    small: Option<TextImage>,
+    large: Option<TextImage>,
+}
+
+impl Canvas {
+    pub(super) fn new(
+        pool: &PicturePool,
+        layout: Layout,
+        width: u32,
+        height: u32,
+    ) -> Result<Self, CodecError> {
+        let picture = pool.picture(width, height)?;
+        Ok(Self { picture, layout, scene: None, tiles: Vec::new() })
+    }
+
+    pub(super) fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// Draws what has changed; `false` if nothing has.
+    pub(super) fn update(&mut self, scene: &Scene) -> bool {
+        let rearranged = self.scene != Some(scene.version) && self.rearrange(scene);
+        let mut changed = rearranged;
+        let named = !matches!(self.layout, Layout::Single(_));
+        for tile in &mut self.tiles {
+            if tile.drawn != Some(tile.slot.version()) {
+                tile.draw(&mut self.picture, named);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The capture time of the newest picture that is shown, where one is known.
+    pub(super) fn capture(&self) -> Option<Instant> {
+        self.tiles.iter().filter_map(|tile| tile.capture).max()
+    }
+
+    /// Whether any tile has a picture and not only a name.
+    pub(super) fn has_pictures(&self) -> bool {
+        self.tiles.iter().any(|tile| tile.moving)
+    }
+
+    /// `false` if everybody stands where they stood, as when another speaks on a grid.
+    fn rearrange(&mut self, scene: &Scene) -> bool {
+        let first = self.scene.replace(scene.version).is_none();
+        let ids: Vec<SourceId> = scene.sources.iter().map(|(id, _)| *id).collect();
+        let (width, height) = (self.picture.width(), self.picture.height());
+        let places = arrange(self.layout, width, height, &ids, scene.speaker);
+        let placed: Vec<(Arc<Slot>, Rect)> = places
+            .into_iter()
+            .filter_map(|place| {
+                let (_, slot) = scene.sources.iter().find(|(id, _)| *id == place.source)?;
+                Some((slot.clone(), place.part))
+            })
+            .collect();
+        let same = placed.len() == self.tiles.len()
+            && placed
+                .iter()
+                .zip(&self.tiles)
+                .all(|((slot, part), tile)| Arc::ptr_eq(slot, &tile.slot) && *part == tile.part);
+        if same && !first {
+            return false;
+        }
+        let whole = self.picture.bounds();
+        self.picture.fill(whole, BACKGROUND);
+        self.tiles = placed.into_iter().map(|(slot, part)| Tile::new(slot, part)).collect();
+        true
+    }
+}
+
+impl Tile {
+    fn new(slot: Arc<Slot>, part: Rect) -> Self {
+        Self { slot, part, drawn: None, capture: None, moving: false, label: Label::default() }
+    }
+
+    fn draw(&mut self, canvas: &mut Picture, named: bool) {
+        let shown = self.slot.shown();
+        self.drawn = Some(shown.version);
+        self.capture = shown.capture;
+        self.moving = shown.picture.is_some();
+        if self.label.name != shown.name {
+            self.label = Label { name: shown.name.clone(), ..Label::default() };
+        }
+        match &shown {
+            Shown { picture: Some(picture), .. } => {
+                self.draw_picture(picture, canvas);
+                if named {
+                    self.draw_strip(canvas);
+                }
+            }
+            Shown { picture: None, .. } => self.draw_name(canvas),
+        }
+    }
+
+    fn draw_picture(&mut self, picture: &Picture, canvas: &mut Picture) {
+        let part = letterbox(picture.width(), picture.height(), self.part);
+        // A row or column more is not worth bars: 640×360 into 426×240 would leave some.
+        let nearly = part.width + 4 >= self.part.width && part.height + 4 >= self.part.height;
+        let part = if nearly { self.part } else { part };
+        if part != self.part {
+            canvas.fill(self.part, BACKGROUND);
+        }
+        canvas.draw(picture, part);
+    }
+
+    fn draw_strip(&mut self, canvas: &mut Picture) {
+        let size = (self.part.height / 16).clamp(12, 40);
+        let most = self.part.width.saturating_sub(size * 2);
+        let name = &self.label.name;
+        let text = self.label.small.get_or_insert_with(|| render_text(name, size, most));
+        if text.width() == 0 {
+            return;
+        }
+        let strip = Rect::new(
+            self.part.x,
+            self.part.y + self.part.height.saturating_sub(size + 4),
+            text.width() + size,
+            size + 4,
+        );
+        canvas.fill(strip, STRIP);
+        canvas.draw_text(text, strip.x + size / 2, strip.y + 2, INK);
+    }
+
+    fn draw_name(&mut self, canvas: &mut Picture) {
+        canvas.fill(self.part, CALM);
+        let size = (self.part.height / 8).clamp(12, 96);
+        let most = self.part.width.saturating_sub(size);
+        let name = &self.label.name;
+        let text = self.label.large.get_or_insert_with(|| render_text(name, size, most));
+        let x = self.part.x + self.part.width.saturating_sub(text.width()) / 2;
+        let y = self.part.y + self.part.height.saturating_sub(text.height()) / 2;
+        canvas.draw_text(text, x, y, INK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREEN: Yuv = Yuv { y: 145, u: 54, v: 34 };
+
+    #[test]
+    fn an_empty_scene_a_name_and_a_picture_are_drawn_once_each() {
+        let pool = PicturePool::new(4);
+        let mut canvas = Canvas::new(&pool, Layout::Grid, 640, 360).unwrap();
+        let mut scene = Scene::default();
+        assert!(canvas.update(&scene), "the background");
+        assert!(!canvas.update(&scene));
+        let slot = Arc::new(Slot::new("Марина"));
+        scene.version = 1;
+        scene.sources.push((SourceId(1), slot.clone()));
+        assert!(canvas.update(&scene));
+        assert_eq!(canvas.picture().pixel(20, 20), CALM);
+        let ink = (0..640).filter(|x| canvas.picture().pixel(*x, 180).y > 150).count();
+        assert!(ink > 10, "the name stands in the middle: {ink}");
+        assert!(!canvas.update(&scene));
+
+        // 4:3 in a 16:9 tile: bars at the sides, and its name on it.
+        let mut picture = pool.picture(320, 240).unwrap();
+        let bounds = picture.bounds();
+        picture.fill(bounds, GREEN);
+        slot.show(Arc::new(picture), None);
+        assert!(canvas.update(&scene));
+        assert_eq!(canvas.picture().pixel(320, 100), GREEN);
+        assert_eq!(canvas.picture().pixel(20, 180), BACKGROUND);
+        assert_eq!(canvas.picture().pixel(2, 340), STRIP);
+        slot.set_muted(true);
+        assert!(canvas.update(&scene));
+        assert_eq!(canvas.picture().pixel(20, 20), CALM);
+    }
+}

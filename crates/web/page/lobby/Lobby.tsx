@@ -1,0 +1,167 @@
+import { type FormEvent, useEffect, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { type Admission, join } from '../lib/api';
+import type { JoinProblem } from '../lib/joinProblem';
+import { recall, remember } from '../lib/storage';
+import { type DeviceWishes, recalledWishes, rememberWishes } from '../lib/wishes';
+import { Button, Field, Message, Picker } from '../ui/controls';
+import { CameraIcon, MicIcon, SpeakerIcon } from '../ui/icons';
+import { canChooseSpeaker, deviceChoices } from './deviceChoices';
+import { LevelMeter } from './LevelMeter';
+import styles from './lobby.module.css';
+import { Preview } from './Preview';
+import { Shell } from './Shell';
+import { useDeviceList, useLocalDevice } from './useLocalDevice';
+
+interface Props {
+  meeting: string;
+  onAdmitted: (admission: Admission, wishes: DeviceWishes) => void;
+  onOther: () => void;
+}
+
+export function Lobby({ meeting, onAdmitted, onOther }: Props) {
+  const { t } = useTranslation();
+  const [wishes, setWishes] = useState<DeviceWishes>(recalledWishes);
+  const [name, setName] = useState(() => recall('name'));
+  const wish = (change: Partial<DeviceWishes>) => {
+    setWishes((before) => ({ ...before, ...change }));
+  };
+  const camera = useLocalDevice('video', wishes.camera, wishes.cameraId);
+  const microphone = useLocalDevice('audio', wishes.microphone, wishes.microphoneId);
+  const devices = useDeviceList(`${camera.stream?.id ?? ''} ${microphone.stream?.id ?? ''}`);
+  const cameras = deviceChoices(devices, 'videoinput', t);
+  const microphones = deviceChoices(devices, 'audioinput', t);
+  const speakers = deviceChoices(devices, 'audiooutput', t);
+
+  useEffect(() => {
+    document.title = `${meeting} · Plenum`;
+  }, [meeting]);
+
+  return (
+    <Shell>
+      <div className={styles['lobby']}>
+        <section className={styles['media']} aria-label={t('lobby.preview')}>
+          <Preview
+            name={name}
+            camera={camera}
+            cameraOn={wishes.camera && camera.problem === undefined}
+            micOn={wishes.microphone && microphone.problem === undefined}
+            onCamera={(on) => { wish({ camera: on }); }}
+            onMic={(on) => { wish({ microphone: on }); }}
+          />
+          <LevelMeter stream={microphone.stream} />
+          {[
+            camera.problem && t(`device.camera${camera.problem}`),
+            microphone.problem && t(`device.microphone${microphone.problem}`),
+          ].map((text) => text !== undefined && (
+            <Message key={text} kind="notice">{text} {t('lobby.stillJoin')}</Message>
+          ))}
+          <div className={styles['pickers']}>
+            <Picker label={t('device.camera')} icon={<CameraIcon />} empty={t('device.none')} choices={cameras}
+              selected={wishes.cameraId} onSelect={(cameraId) => { wish({ cameraId }); }} />
+            <Picker label={t('device.microphone')} icon={<MicIcon />} empty={t('device.none')} choices={microphones}
+              selected={wishes.microphoneId} onSelect={(microphoneId) => { wish({ microphoneId }); }} />
+            {canChooseSpeaker() && (
+              <Picker label={t('device.speaker')} icon={<SpeakerIcon />} empty={t('device.default')} choices={speakers}
+                selected={wishes.speakerId} onSelect={(speakerId) => { wish({ speakerId }); }} />
+            )}
+          </div>
+        </section>
+        <JoinForm
+          meeting={meeting}
+          name={name}
+          onName={setName}
+          onOther={onOther}
+          onAdmitted={(admission) => {
+            rememberWishes(wishes);
+            onAdmitted(admission, {
+              ...wishes,
+              // A device that failed here would only fail again, with an alarm on top.
+              camera: wishes.camera && camera.problem === undefined,
+              microphone: wishes.microphone && microphone.problem === undefined,
+            });
+          }}
+        />
+      </div>
+    </Shell>
+  );
+}
+
+interface JoinFormProps {
+  meeting: string;
+  name: string;
+  onName: (name: string) => void;
+  onAdmitted: (admission: Admission) => void;
+  onOther: () => void;
+}
+
+/** Robots find it by `input[type=text]` (the name) and `button[type=submit]`. */
+function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps) {
+  const { t } = useTranslation();
+  const [pin, setPin] = useState<string>();
+  const [problem, setProblem] = useState<JoinProblem>();
+  const [checked, setChecked] = useState(false);
+  const [busy, setBusy] = useState(false);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setChecked(true);
+    const wanted = name.trim();
+    if (busy || wanted === '' || pin?.trim() === '') return;
+    setBusy(true);
+    setProblem(undefined);
+    const answer = await join(meeting, wanted, pin?.trim());
+    setBusy(false);
+    if ('admission' in answer) {
+      remember('name', wanted);
+      onAdmitted(answer.admission);
+      return;
+    }
+    if (answer.problem.kind === 'pinRequired' || answer.problem.kind === 'pinWrong') {
+      setChecked(false);
+      setPin('');
+    }
+    setProblem(answer.problem);
+  };
+
+  const nameError =
+    checked && name.trim() === '' ? t('name.missing') : problem?.kind === 'nameInvalid' ? t('name.invalid') : undefined;
+  const pinError =
+    checked && pin?.trim() === '' ? t('lobby.pinMissing') : problem?.kind === 'pinWrong' && pin === '' ? t('lobby.pinWrong') : undefined;
+
+  return (
+    <form className={styles['joinForm']} onSubmit={(event) => { void submit(event); }} noValidate>
+      <div>
+        <p className={styles['eyebrow']}>{t('lobby.meeting')} {meeting}</p>
+        <h1 className={styles['title']}>{t('lobby.title')}</h1>
+      </div>
+      <Field label={t('name.label')} value={name} onChange={onName} maxLength={64} autoComplete="name" error={nameError} />
+      {pin !== undefined && (
+        // The field appears in answer to the person's own act, so the focus may follow.
+        // eslint-disable-next-line jsx-a11y/no-autofocus
+        <Field autoFocus label={t('lobby.pin')} hint={t('lobby.pinHint')} value={pin} onChange={setPin}
+          type="password" inputMode="numeric" autoComplete="one-time-code" maxLength={32} error={pinError} />
+      )}
+      <ProblemMessage problem={problem} />
+      <Button type="submit" isPending={busy}>{t(busy ? 'lobby.joining' : 'lobby.join')}</Button>
+      <Button look="secondary" onPress={onOther}>{t('lobby.otherMeeting')}</Button>
+    </form>
+  );
+}
+
+function ProblemMessage({ problem }: { problem: JoinProblem | undefined }) {
+  const { t } = useTranslation();
+  switch (problem?.kind) {
+    case 'notFound':
+    case 'full':
+    case 'unreachable':
+      return <Message kind="danger">{t(`joinError.${problem.kind}`)}</Message>;
+    case 'tooMany':
+      return <Message kind="danger">{t('joinError.tooMany', { count: problem.seconds })}</Message>;
+    case 'generic':
+      return <Message kind="danger">{t('joinError.generic')} {problem.detail}</Message>;
+    default:
+      return null; // the rest is said at the field that it concerns
+  }
+}

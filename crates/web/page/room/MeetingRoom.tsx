@@ -1,0 +1,80 @@
+import type { Room } from 'livekit-client';
+import { useCallback, useEffect, useRef, useState } from 'react';
+
+import type { DeviceWishes } from '../lib/wishes';
+import { type Actions, useActions } from './actions';
+import { Announcer } from './Announcer';
+import { ControlBar } from './ControlBar';
+import { useShortcuts } from './hooks';
+import { Notices } from './Notices';
+import { ParticipantsPanel } from './ParticipantsPanel';
+import { RemoteAudio } from './RemoteAudio';
+import styles from './room.module.css';
+import { Stage } from './Stage';
+
+interface Props {
+  room: Room;
+  title: string;
+  wishes: DeviceWishes;
+}
+
+/**
+ * The meeting at work. Names that tests and robots rely on:
+ * tiles `[data-tile][data-identity][data-kind=standard|sip][data-source=camera|screen_share]` with
+ * `video.lk-participant-media-video[data-lk-source]`; sound `audio[data-identity]`;
+ * buttons `[data-attr=controls-microphone|camera|screenshare|participants|devices|leave]`, the two
+ * toggles also by `aria-label` with `Ctrl+d` and `Ctrl+e` and their state in `aria-pressed`;
+ * the roster's rows `[data-roster-identity][data-kind]` with `data-call` while a call is pending;
+ * `[data-banner=reconnecting|audio|notice]`; after the meeting `[data-ending]`.
+ */
+export function MeetingRoom({ room, title, wishes }: Props) {
+  const [notice, setNotice] = useState('');
+  const [panelOpen, setPanelOpen] = useState(false);
+  const bar = useRef<HTMLDivElement>(null);
+  const actions = useActions(room, setNotice);
+
+  useEffect(() => {
+    document.title = `${title} · Plenum`;
+  }, [title]);
+  useStart(room, wishes, actions);
+
+  useShortcuts({
+    microphone: useCallback(() => void actions.microphone(!room.localParticipant.isMicrophoneEnabled), [actions, room]),
+    camera: useCallback(() => void actions.camera(!room.localParticipant.isCameraEnabled), [actions, room]),
+    toolbar: useCallback(() => bar.current?.querySelector('button')?.focus(), []),
+  });
+
+  const closePanel = useCallback(() => {
+    setPanelOpen(false);
+    bar.current?.querySelector<HTMLButtonElement>('[data-attr="controls-participants"]')?.focus();
+  }, []);
+  const openPanel = useCallback(() => { setPanelOpen(true); }, []);
+
+  return (
+    <div className={styles['room']}>
+      <div className={styles['body']}>
+        <main className={styles['main']}>
+          <h1 className="visually-hidden">{title}</h1>
+          <Notices room={room} notice={notice} onDismiss={() => { setNotice(''); }} />
+          <Stage actions={actions} onMore={openPanel} />
+        </main>
+        {panelOpen && <ParticipantsPanel onClose={closePanel} />}
+      </div>
+      <ControlBar ref={bar} room={room} title={title} actions={actions} report={setNotice}
+        panelOpen={panelOpen} onPanel={(open) => { if (open) openPanel(); else closePanel(); }} />
+      <RemoteAudio />
+      <Announcer room={room} />
+    </div>
+  );
+}
+
+/** Publishes what was chosen in the lobby, once. */
+function useStart(room: Room, wishes: DeviceWishes, actions: Actions): void {
+  const started = useRef<Room>(undefined);
+  useEffect(() => {
+    if (started.current === room) return;
+    started.current = room;
+    if (wishes.microphone) void actions.microphone(true);
+    if (wishes.camera) void actions.camera(true);
+  }, [room, wishes, actions]);
+}

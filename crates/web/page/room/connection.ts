@@ -1,0 +1,57 @@
+import { Room, RoomEvent, type RoomOptions, VideoPresets } from 'livekit-client';
+import { useEffect, useEffectEvent, useState } from 'react';
+
+import { type Admission, signallingUrl } from '../lib/api';
+import { type Ending, endingOf } from '../lib/ending';
+import type { DeviceWishes } from '../lib/wishes';
+
+declare global {
+  interface Window {
+    /**
+     * The live room, for support: whoever helps a user asks them to read statistics out of it in
+     * the browser's console. It holds nothing that the page's own scripts could not reach anyway.
+     */
+    plenum?: { room: Room };
+  }
+}
+
+const device = (id: string) => (id === '' ? {} : { deviceId: id });
+
+function options(wishes: DeviceWishes): RoomOptions {
+  return {
+    adaptiveStream: true,
+    dynacast: true,
+    // DTX and RED are livekit-client's defaults; the camera's codec is chosen when it is published.
+    publishDefaults: { simulcast: true, videoCodec: 'vp8' },
+    videoCaptureDefaults: { ...device(wishes.cameraId), resolution: VideoPresets.h720.resolution },
+    audioCaptureDefaults: device(wishes.microphoneId),
+    ...(wishes.speakerId === '' ? {} : { audioOutput: { deviceId: wishes.speakerId } }),
+  };
+}
+
+/** The connected room, or undefined while it connects. Ends with exactly one call of `onEnd`. */
+export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (ending: Ending) => void): Room | undefined {
+  const [connected, setConnected] = useState<Room>();
+  const end = useEffectEvent(onEnd);
+  useEffect(() => {
+    const room = new Room(options(wishes));
+    let over = false;
+    const finish = (ending: Ending) => {
+      if (over) return;
+      over = true;
+      end(ending);
+    };
+    window.plenum = { room };
+    room.on(RoomEvent.Disconnected, (reason) => { finish(endingOf(reason)); });
+    room.connect(signallingUrl(location), admission.token).then(
+      () => { if (!over) setConnected(room); },
+      () => { finish('unreachable'); },
+    );
+    return () => {
+      over = true;
+      delete window.plenum;
+      void room.disconnect();
+    };
+  }, [admission, wishes]);
+  return connected;
+}

@@ -1,0 +1,58 @@
+import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind } from 'livekit-client';
+import { useCallback, useSyncExternalStore } from 'react';
+
+import { type CallStatus, pendingCall } from '../lib/callStatus';
+
+const TRACKS = [
+  ParticipantEvent.TrackMuted,
+  ParticipantEvent.TrackUnmuted,
+  ParticipantEvent.TrackPublished,
+  ParticipantEvent.TrackUnpublished,
+  ParticipantEvent.LocalTrackPublished,
+  ParticipantEvent.LocalTrackUnpublished,
+] as const;
+const NAME = [ParticipantEvent.ParticipantNameChanged] as const;
+const SPEAKING = [ParticipantEvent.IsSpeakingChanged] as const;
+const QUALITY = [ParticipantEvent.ConnectionQualityChanged] as const;
+const ATTRIBUTES = [ParticipantEvent.AttributesChanged] as const;
+
+/**
+ * One primitive value of a participant. A component renders again only when that value changes,
+ * not at each of the room's many events.
+ */
+function useValue<T extends string | boolean | undefined>(
+  participant: Participant,
+  events: readonly Parameters<Participant["on"]>[0][],
+  read: (participant: Participant) => T,
+): T {
+  const subscribe = useCallback(
+    (changed: () => void) => {
+      for (const event of events) participant.on(event, changed);
+      return () => {
+        for (const event of events) participant.off(event, changed);
+      };
+    },
+    [participant, events],
+  );
+  return useSyncExternalStore(subscribe, () => read(participant));
+}
+
+export const displayName = (participant: Participant): string =>
+  participant.name !== undefined && participant.name !== '' ? participant.name : participant.identity;
+const microphoneOn = (participant: Participant): boolean => participant.isMicrophoneEnabled;
+const cameraOn = (participant: Participant): boolean => participant.isCameraEnabled;
+const sharing = (participant: Participant): boolean => participant.isScreenShareEnabled;
+const speaking = (participant: Participant): boolean => participant.isSpeaking;
+const quality = (participant: Participant): ConnectionQuality => participant.connectionQuality;
+const call = (participant: Participant): CallStatus | undefined =>
+  isRoomSystem(participant) ? pendingCall(participant.attributes) : undefined;
+
+export const isRoomSystem = (participant: Participant): boolean => participant.kind === ParticipantKind.SIP;
+
+export const useName = (participant: Participant) => useValue(participant, NAME, displayName);
+export const useMicrophoneOn = (participant: Participant) => useValue(participant, TRACKS, microphoneOn);
+export const useCameraOn = (participant: Participant) => useValue(participant, TRACKS, cameraOn);
+export const useSharing = (participant: Participant) => useValue(participant, TRACKS, sharing);
+export const useSpeaking = (participant: Participant) => useValue(participant, SPEAKING, speaking);
+export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
+export const usePendingCall = (participant: Participant) => useValue(participant, ATTRIBUTES, call);
