@@ -27,7 +27,7 @@ fn meet(story: &Story, people: &mut [Browser]) {
             person.wait_for_picture(identity);
         }
     }
-    let lost_before: Vec<i64> = people.iter_mut().map(|it| lost(it)).collect();
+    let lost_before: Vec<i64> = people.iter_mut().map(lost).collect();
     for person in people.iter_mut() {
         let me = person.mark;
         for (identity, mark) in all.iter().filter(|it| it.1 != me) {

@@ -143,7 +143,10 @@ mod tests {
         }
         assert_eq!(drain(&mut buffer, at(59)), (vec![1], vec![]));
         assert_eq!(buffer.deadline(), Some(at(60)));
-        assert_eq!(drain(&mut buffer, at(60)), (vec![4, 5], vec![2..4]));
+        assert_eq!(
+            drain(&mut buffer, at(60)),
+            (vec![4, 5], std::iter::once(2..4).collect::<Vec<_>>())
+        );
         buffer.push(packet(2, 0, &[]));
         assert_eq!(drain(&mut buffer, at(61)), (vec![], vec![]));
         assert_eq!((buffer.stats().late, buffer.stats().lost), (1, 2));
@@ -156,7 +159,6 @@ mod tests {
         let (mut numbers, mut lost) = (Vec::new(), 0);
         let mut schedule: Vec<(u64, u64)> = (0..20_000)
             .filter(|seq| *seq == 0 || rng.below(50) > 0)
-            .map(|seq| seq)
             .collect::<Vec<u64>>()
             .into_iter()
             .map(|seq| (seq * 2 + rng.below(70), seq))
