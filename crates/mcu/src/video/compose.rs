@@ -46,7 +46,8 @@ struct Tile {
 #[derive(Default)]
 struct Label {
     name: Arc<str>,
-    small: Option<TextImage>,
+    /// For the strip, with the width that it had to fit into.
+    small: Option<(u32, TextImage)>,
     large: Option<TextImage>,
 }
 
@@ -132,16 +133,17 @@ impl Tile {
         }
         match &shown {
             Shown { picture: Some(picture), .. } => {
-                self.draw_picture(picture, canvas);
+                let part = self.draw_picture(picture, canvas);
                 if named {
-                    self.draw_strip(canvas);
+                    self.draw_strip(part, canvas);
                 }
             }
             Shown { picture: None, .. } => self.draw_name(canvas),
         }
     }
 
-    fn draw_picture(&mut self, picture: &Picture, canvas: &mut Picture) {
+    /// Where in the tile it stands.
+    fn draw_picture(&self, picture: &Picture, canvas: &mut Picture) -> Rect {
         let part = letterbox(picture.width(), picture.height(), self.part);
         // A row or column more is not worth bars: 640×360 into 426×240 would leave some.
         let nearly = part.width + 4 >= self.part.width && part.height + 4 >= self.part.height;
@@ -150,19 +152,25 @@ impl Tile {
             canvas.fill(self.part, BACKGROUND);
         }
         canvas.draw(picture, part);
+        part
     }
 
-    fn draw_strip(&mut self, canvas: &mut Picture) {
-        let size = (self.part.height / 16).clamp(12, 40);
-        let most = self.part.width.saturating_sub(size * 2);
+    /// The name, in the lower left corner of the picture.
+    fn draw_strip(&mut self, picture: Rect, canvas: &mut Picture) {
+        let size = (self.part.height / 16).clamp(12, 40) & !1;
+        // From the picture's left to the tile's right: a tall picture is narrower than a name.
+        let indent = picture.x.saturating_sub(self.part.x);
+        let most = self.part.width.saturating_sub(indent + size * 2);
         let name = &self.label.name;
-        let text = self.label.small.get_or_insert_with(|| render_text(name, size, most));
+        self.label.small.take_if(|(fits, _)| *fits != most);
+        let (_, text) =
+            self.label.small.get_or_insert_with(|| (most, render_text(name, size, most)));
         if text.width() == 0 {
             return;
         }
         let strip = Rect::new(
-            self.part.x,
-            self.part.y + self.part.height.saturating_sub(size + 4),
+            picture.x,
+            picture.y + picture.height.saturating_sub(size + 4),
             text.width() + size,
             size + 4,
         );
@@ -212,7 +220,7 @@ mod tests {
         assert!(canvas.update(&scene));
         assert_eq!(canvas.picture().pixel(320, 100), GREEN);
         assert_eq!(canvas.picture().pixel(20, 180), BACKGROUND);
-        assert_eq!(canvas.picture().pixel(2, 340), STRIP);
+        assert_eq!(canvas.picture().pixel(82, 340), STRIP);
         slot.set_muted(true);
         assert!(canvas.update(&scene));
         assert_eq!(canvas.picture().pixel(20, 20), CALM);
