@@ -3,7 +3,6 @@
 //! Nothing here reads a clock or a socket: time is an argument, bytes come and go as slices.
 #![warn(missing_docs)]
 
-pub mod jitter;
 pub mod lane;
 pub mod packet;
 pub mod payload;
