@@ -83,6 +83,21 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`RtpError`].
     pub fn parse(data: &'a [u8]) -> Result<Self, RtpError> {
+        let mut packet = Self::parse_sealed(data)?;
+        if data.first().is_some_and(|flags| flags & 0x20 != 0) {
+            let padding = packet.payload.last().copied().map_or(0, usize::from);
+            let end = packet.payload.len().checked_sub(padding).filter(|_| padding > 0);
+            let payload = end.and_then(|end| packet.payload.get(..end));
+            packet.payload = payload.ok_or(RtpError::Truncated(Part::Padding))?;
+        }
+        Ok(packet)
+    }
+
+    /// Cuts a packet whose payload, padding included, is encrypted.
+    ///
+    /// # Errors
+    /// [`RtpError`].
+    pub fn parse_sealed(data: &'a [u8]) -> Result<Self, RtpError> {
         let (fixed, rest) =
             data.split_first_chunk::<FIXED>().ok_or(RtpError::Truncated(Part::Header))?;
         let [flags, kind, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;
@@ -108,12 +123,6 @@ impl<'a> Packet<'a> {
                 Some((u16::from_be_bytes([p0, p1]), rest.split_at_checked(words * 4)?))
             };
             (profile, (extension, rest)) = cut(rest).ok_or(RtpError::Truncated(Part::Extension))?;
-        }
-        if flags & 0x20 != 0 {
-            let padding = rest.last().copied().map_or(0, usize::from);
-            let end = rest.len().checked_sub(padding).filter(|_| padding > 0);
-            let payload = end.and_then(|end| rest.get(..end));
-            rest = payload.ok_or(RtpError::Truncated(Part::Padding))?;
         }
         Ok(Self { header, payload: rest, profile, extension })
     }

@@ -1,7 +1,7 @@
 //! H.264 over RTP (RFC 6184): single NAL units, STAP-A and FU-A; packetization modes 0 and 1.
 //!
 //! [`Depacketizer`] takes packets in the order of their sequence numbers (a
-//! a reorder buffer brings them into it) and yields access units in Annex B.
+//! [`crate::jitter::VideoBuffer`] brings them into it) and yields access units in Annex B.
 //! [`Packetizer`] does the reverse.
 
 use super::{Frame, MAX_FRAME, MTU, PacketizeError};

@@ -1,6 +1,8 @@
 //! Payload formats: what an RTP packet carries, and how a frame is cut into packets.
 
+pub mod audio;
 pub mod h264;
+pub mod sps;
 pub mod vp8;
 
 /// RTP payload bytes that our packetizers put into one packet at most.
