@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{Message as Frame, WebSocket};
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, close_code};
 use conference::{JoinError, JoinRequest, Member, MemberEvent};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -230,7 +230,13 @@ impl Writer {
     }
 
     async fn close(mut self) {
-        let _ = timeout(WRITE_TIMEOUT, self.sink.close()).await;
+        // Without a code clients take the end of a session that they asked for as an accident.
+        let normal = CloseFrame { code: close_code::NORMAL, reason: "".into() };
+        let farewell = async {
+            self.sink.send(Frame::Close(Some(normal))).await?;
+            self.sink.close().await
+        };
+        let _ = timeout(WRITE_TIMEOUT, farewell).await;
     }
 }
 
