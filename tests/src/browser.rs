@@ -84,7 +84,7 @@ impl Browser {
     }
 
     /// Joins a meeting without a page, by LiveKit's own client.
-    pub fn join_by_client(&mut self, meeting: &str, token: &str, single_connection: bool) {
+    pub fn join_by_client(&mut self, token: &str, single_connection: bool) {
         self.ask(json!({ "command": "blank" }));
         let url = self.origin.replacen("http", "ws", 1);
         let script = format!(
@@ -113,7 +113,6 @@ impl Browser {
             }}"
         );
         self.identity = self.evaluate(&script).as_str().expect("an identity").to_owned();
-        let _ = meeting;
     }
 
     /// Runs a function in the page; its value.

@@ -24,7 +24,8 @@ const MAX_NAME_CHARS: usize = 80;
 const MAX_SLUG_CHARS: usize = 24;
 
 /// What is asked.
-#[derive(Debug, Deserialize)]
+// No Debug: a PIN must not be printed by accident.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinBody {
     name: String,
