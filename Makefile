@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # The path may hold spaces, which make's own functions split at.
 ROOT := $(shell cd "$$(dirname -- "$$(sed 's/^ *//' <<<'$(MAKEFILE_LIST)')")" && pwd)
-# More arguments for the program that a target starts: make bench ARGS=--json
+# More arguments for the program that a target starts: make test ARGS='-p room'
 ARGS :=
 
 define enter
@@ -15,7 +15,7 @@ cd "$(ROOT)"
 source scripts/env.sh
 endef
 
-.PHONY: help run build web setup test soak bench lint clean
+.PHONY: help run build web setup test lint clean
 
 help: ## list the targets
 	@$(enter)
@@ -45,18 +45,6 @@ test: web ## pass every test (ARGS: for the test runner, such as -p rtp)
 	npm --prefix crates/web run check
 	npm --prefix crates/web test
 	scripts/test.sh $(ARGS)
-
-soak: web ## the tests that are too long for `make test`
-	@$(enter)
-	scripts/setup.sh --test
-	cargo build -p plenum
-	cargo test --workspace -- --ignored --nocapture --test-threads=1 $(ARGS)
-
-bench: web ## measure against peers and physical limits (ARGS: --json)
-	@$(enter)
-	scripts/setup.sh --test
-	cargo build --release -p plenum -p media-bench
-	exec cargo run --release --quiet -p media-bench -- $(ARGS)
 
 lint: web ## formatting, lints, licences
 	@$(enter)

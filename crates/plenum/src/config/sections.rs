@@ -23,7 +23,7 @@ fn dial_loopback() -> Vec<DialPattern> {
 section! {
     /// Everything that Plenum writes down.
     ["data"] pub struct Data {
-        /// The folder of all data, made if it is missing.
+        /// The folder of all data. Nothing is kept yet.
         dir: PathBuf = PathBuf::from("/var/lib/plenum"), dev PathBuf::from("data");
     }
 }
@@ -31,15 +31,14 @@ section! {
 section! {
     /// The page, the API and the browsers' signalling.
     ["http"] pub struct Http {
-        /// Where HTTP listens. Where HTTPS listens as well, HTTP only redirects to it.
+        /// Where HTTP listens.
         listen: SocketAddr = everywhere(7880), dev loopback(7880);
-        /// Where HTTPS listens; "off" behind a proxy that does TLS. Browsers give a camera to pages
-        /// over HTTPS (or on localhost) only.
+        /// Where HTTPS will listen: not yet, put a proxy that does TLS in front. Browsers give a camera
+        /// to pages over HTTPS (or on localhost) only.
         tls_listen: Listen = Listen::At(everywhere(7443)), dev Listen::Off;
-        /// The certificate, PEM, with its chain. Without it a local authority is made in the data
-        /// folder, whose root browsers have to trust. SIP over TLS uses the same.
+        /// The certificate for HTTPS and SIP over TLS, PEM, with its chain. Not used yet.
         certificate: Option<PathBuf> = None, example "/etc/plenum/certificate.pem";
-        /// The certificate's private key, PEM.
+        /// The certificate's private key, PEM. Not used yet.
         private_key: Option<PathBuf> = None, example "/etc/plenum/private-key.pem";
     }
 }
@@ -51,7 +50,7 @@ section! {
         udp_port: u16 [1..=65535] = 7882;
         /// Threads that forward, each with a port of its own; 0: one for each core.
         shards: u16 [0..=64] = 0;
-        /// The TCP port for WebRTC where UDP does not pass.
+        /// The TCP port for WebRTC where UDP does not pass. Not used yet.
         tcp_port: u16 [1..=65535] = 7881;
         /// The addresses under which browsers and room systems reach this server. May be left out
         /// where a listener above or below has an address of its own instead of a wildcard.
@@ -61,7 +60,7 @@ section! {
 }
 
 section! {
-    /// Room systems and phones over SIP.
+    /// Room systems and phones over SIP. Read and checked; nothing listens yet.
     ["sip"] pub struct Sip {
         /// Where SIP over UDP listens, or "off".
         udp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
@@ -84,7 +83,7 @@ section! {
 }
 
 section! {
-    /// Ports for the media of room systems.
+    /// Ports for the media of room systems. Not used yet.
     ["rtp"] pub struct Rtp {
         /// The first UDP port.
         port_min: u16 [1024..=65535] = 20000;
