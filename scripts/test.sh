@@ -11,7 +11,8 @@ scope=("$@")
 [ $# -gt 0 ] || scope=(--workspace)
 
 echo "test: the program, which tests with real peers start"
-cargo build -p plenum
+# Like the tests: features are unified over the whole workspace, so nothing is built twice.
+cargo build --workspace --bins
 
 if [ $# -eq 0 ]; then
     echo "test: examples in the documentation"

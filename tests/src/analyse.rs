@@ -4,12 +4,17 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use crate::media::{Mark, RATE};
+use crate::media::{CELLS, HEIGHT, Mark, RATE, STRIP};
 
-/// How strong a tone is in a recording at 48 kHz, in dB under full scale (Goertzel's algorithm over
-/// the whole of it).
+/// How strong a tone is in a recording at 48 kHz, in dB under full scale: see [`level_at`].
 pub fn level(samples: &[i16], hertz: u32) -> f64 {
-    let step = std::f64::consts::TAU * f64::from(hertz) / RATE as f64;
+    level_at(samples, RATE as u32, hertz)
+}
+
+/// How strong a tone is in a recording at some rate, in dB under full scale (one bin of a windowed
+/// Fourier transform over the whole of it). Marks are told apart from one second on.
+pub fn level_at(samples: &[i16], rate: u32, hertz: u32) -> f64 {
+    let step = std::f64::consts::TAU * f64::from(hertz) / f64::from(rate);
     let (mut re, mut im, mut weight) = (0.0, 0.0, 0.0);
     let count = samples.len().max(1) as f64;
     for (n, sample) in samples.iter().enumerate() {
@@ -70,6 +75,22 @@ impl Picture {
             .count();
         same as f64 / all.max(1) as f64
     }
+
+    /// The frame counter of a mark that fills an area, if the cells of its strip can be read.
+    pub fn counter(&self, area: Area) -> Option<u32> {
+        let [left, top, right, bottom] = area;
+        let middle = (STRIP.start + STRIP.end) as f64 / 2.0 / HEIGHT as f64;
+        let y = ((top + (bottom - top) * middle) * self.height as f64) as usize;
+        let is_white = |cell: usize| {
+            let share = left + (right - left) * (cell as f64 + 0.5) / CELLS as f64;
+            let [red, green, blue] =
+                self.rgb[y * self.width + (share * self.width as f64) as usize];
+            0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) > 128.0
+        };
+        let frame = [is_white(0), !is_white(1), !is_white(CELLS - 2), is_white(CELLS - 1)];
+        let bits = (2..CELLS - 2).fold(0, |sum, cell| sum << 1 | u32::from(is_white(cell)));
+        frame.iter().all(|it| *it).then_some(bits)
+    }
 }
 
 /// Compression, limited range and a page's gradients shift a flat colour by less than this.
@@ -91,5 +112,49 @@ mod tests {
         for other in [GREEN, BLUE] {
             assert!(level(&samples, other.tone) < -80.0);
         }
+    }
+
+    /// A swelling tone after A-law at 8 kHz.
+    fn telephone(hertz: u32) -> Vec<i16> {
+        let turns = |hertz: u32, n: u32| std::f64::consts::TAU * f64::from(hertz * n) / 8000.0;
+        let quantise = |value: f64| {
+            let magnitude = value.abs() as u32;
+            let segment = magnitude.max(128).ilog2() - 7;
+            let step = 16 << segment.saturating_sub(1);
+            f64::from(magnitude / step * step + step / 2).copysign(value) as i16
+        };
+        (0..8000)
+            .map(|n| quantise(turns(hertz, n).sin() * (0.5 - 0.5 * turns(4, n).cos()) * 16000.0))
+            .collect()
+    }
+
+    #[test]
+    fn marks_are_told_apart_after_a_telephone_codec() {
+        let marks = [RED, GREEN, BLUE];
+        for sent in marks {
+            let samples = telephone(sent.tone);
+            let level = level_at(&samples, 8000, sent.tone);
+            assert!(level > -15.0, "{}: {level} dB", sent.name);
+            for other in marks.iter().filter(|it| it.tone != sent.tone) {
+                let apart = level - level_at(&samples, 8000, other.tone);
+                assert!(apart > 45.0, "{} in {}: {apart} dB apart", other.name, sent.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_counter_of_a_tile_is_read() {
+        let (width, height) = (64, 72);
+        let cells = [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1];
+        let mut rgb = vec![RED.rgb; width * height];
+        // The tile is the right half of the lower half.
+        for (cell, white) in cells.iter().enumerate() {
+            for y in 36 + 3..36 + 7 {
+                rgb[y * width + 32 + cell * 2..][..2].fill([*white * 255; 3]);
+            }
+        }
+        let picture = Picture { width, height, rgb };
+        assert_eq!(picture.counter([0.5, 0.5, 1.0, 1.0]), Some(0b10_1011));
+        assert_eq!(picture.counter(WHOLE), None);
     }
 }

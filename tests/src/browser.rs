@@ -121,6 +121,15 @@ impl Browser {
         self.ask(json!({ "command": "evaluate", "script": format!("({script})()") }))
     }
 
+    /// Waits until a room system is in the meeting; its identity.
+    pub fn wait_for_room_system(&mut self) -> String {
+        let script = "() => [...window.plenum.room.remoteParticipants.values()]\
+             .find((it) => it.kind === 3)?.identity ?? null";
+        wait::until("a room system is in the meeting", PATIENCE, || {
+            self.evaluate(script).as_str().map(str::to_owned)
+        })
+    }
+
     /// Waits until the page shows the picture of somebody.
     pub fn wait_for_picture(&mut self, identity: &str) {
         let script = format!(

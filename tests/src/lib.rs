@@ -4,6 +4,7 @@
 //! A failing step panics with what was awaited: this crate serves tests alone.
 
 pub mod analyse;
+pub mod baresip;
 pub mod browser;
 pub mod media;
 pub mod server;

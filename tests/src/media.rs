@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Pixels.
 pub const WIDTH: usize = 640;
@@ -51,10 +52,52 @@ pub struct Clip {
     pub wav: PathBuf,
 }
 
-/// The clips of a mark, made once.
-pub fn clip(mark: Mark) -> Clip {
+/// The clips of a mark for a room system.
+#[derive(Clone, Debug)]
+pub struct RoomClip {
+    /// The pictures of [`Clip::y4m`] as Motion JPEG, again and again: baresip reads no y4m.
+    pub avi: PathBuf,
+    /// The tone, 48 kHz mono.
+    pub wav: PathBuf,
+}
+
+/// No call of a room system may last longer: baresip's sound ends with its file, and its picture
+/// stands still once it has begun its file again.
+pub const ROOM_SECONDS: usize = 180;
+
+/// The clips of a mark for a room system, made once.
+///
+/// # Panics
+/// When ffmpeg cannot make them.
+pub fn room_clip(mark: Mark) -> RoomClip {
+    let y4m = clip(mark).y4m;
+    let clip = RoomClip {
+        avi: folder().join(format!("{}-long.avi", mark.name)),
+        wav: folder().join(format!("{}-long.wav", mark.name)),
+    };
+    make_once(&clip.avi, |part| {
+        let status = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-y", "-stream_loop", "-1", "-i"])
+            .arg(&y4m)
+            .args(["-t", &ROOM_SECONDS.to_string(), "-c:v", "mjpeg", "-q:v", "3", "-f", "avi"])
+            .arg(part)
+            .status()
+            .expect("ffmpeg starts");
+        assert!(status.success(), "ffmpeg: {status}");
+    });
+    write_once(&clip.wav, |out| out.extend(wav(&tone(mark.tone, ROOM_SECONDS * RATE))));
+    clip
+}
+
+fn folder() -> PathBuf {
     let folder = crate::story::target().join("test-media");
     fs::create_dir_all(&folder).expect("the folder of clips");
+    folder
+}
+
+/// The clips of a mark, made once.
+pub fn clip(mark: Mark) -> Clip {
+    let folder = folder();
     let clip = Clip {
         y4m: folder.join(format!("{}.y4m", mark.name)),
         wav: folder.join(format!("{}-swelling.wav", mark.name)),
@@ -64,15 +107,21 @@ pub fn clip(mark: Mark) -> Clip {
     clip
 }
 
-/// Another test may make the same file at the same time: only whole files get their name.
 fn write_once(path: &Path, fill: impl FnOnce(&mut Vec<u8>)) {
+    make_once(path, |part| {
+        let mut contents = Vec::new();
+        fill(&mut contents);
+        fs::write(part, contents).expect("a clip is written");
+    });
+}
+
+/// Another test may make the same file at the same time: only whole files get their name.
+fn make_once(path: &Path, make: impl FnOnce(&Path)) {
     if path.exists() {
         return;
     }
-    let mut contents = Vec::new();
-    fill(&mut contents);
     let part = path.with_extension(format!("part-{}", std::process::id()));
-    fs::write(&part, contents).expect("a clip is written");
+    make(&part);
     fs::rename(&part, path).expect("a clip gets its name");
 }
 

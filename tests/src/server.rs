@@ -1,8 +1,9 @@
 //! The program itself, started as a user would.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,13 @@ pub struct Server {
     process: Child,
     /// `http://127.0.0.1:port`.
     pub origin: String,
+    /// Where it listens for SIP, by transport: `UDP`, `TCP`, `TLS`.
+    sip: HashMap<String, SocketAddr>,
 }
+
+/// Ports for the media of room systems: below those that systems give out by themselves, above
+/// those of the kit's room systems.
+const RTP_PORTS: [&str; 2] = ["32000", "32700"];
 
 impl Server {
     /// Starts the program with `--dev` on free ports.
@@ -25,12 +32,28 @@ impl Server {
     /// # Panics
     /// When it is not built or does not start.
     pub fn start(story: &Story) -> Self {
+        Self::start_with(story, "")
+    }
+
+    /// Starts it so, with more configuration, such as meetings.
+    ///
+    /// # Panics
+    /// When it is not built or does not start.
+    pub fn start_with(story: &Story, configuration: &str) -> Self {
         let program = target().join("debug/plenum");
         assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
         let log = File::create(story.file("server.log")).expect("the server's log");
+        let file = story.file("plenum.toml");
+        std::fs::write(&file, configuration).expect("the configuration");
         let mut process = Command::new(program)
-            .args(["serve", "--dev", "--config", "/dev/null"])
+            .args(["serve", "--dev", "--config"])
+            .arg(file)
             .env("PLENUM_HTTP_LISTEN", "127.0.0.1:0")
+            .env("PLENUM_SIP_UDP_LISTEN", "127.0.0.1:0")
+            .env("PLENUM_SIP_TCP_LISTEN", "127.0.0.1:0")
+            .env("PLENUM_SIP_TLS_LISTEN", "127.0.0.1:0")
+            .env("PLENUM_RTP_PORT_MIN", RTP_PORTS[0])
+            .env("PLENUM_RTP_PORT_MAX", RTP_PORTS[1])
             .env("PLENUM_SFU_SHARDS", "1")
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
             .env("PLENUM_LOG_FILTER", "info")
@@ -40,16 +63,54 @@ impl Server {
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let origin = lines
-            .find_map(|line| {
-                let line = line.expect("its output");
-                let (_, address) = line.split_once("http://")?;
-                Some(format!("http://{}", address.trim_end_matches('/')))
-            })
-            .expect("it prints its address");
+        let (mut origin, mut sip) = (None, HashMap::new());
+        for line in &mut lines {
+            let line = line.expect("its output");
+            if let Some((_, address)) = line.split_once("http://") {
+                origin = Some(format!("http://{}", address.trim_end_matches('/')));
+            } else if let Some((_, dial)) = line.split_once("sip:MEETING@") {
+                let (address, transport) = dial.split_once(' ').expect("address and transport");
+                let transport = transport.trim_matches(['(', ')']).to_owned();
+                sip.insert(transport, address.parse().expect("an address"));
+            } else if line.contains("Data:") {
+                break;
+            }
+        }
+        let origin = origin.expect("it prints its address");
         // It must never block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, origin }
+        Self { process, origin, sip }
+    }
+
+    /// What a room system dials for a meeting, over UDP, TCP or TLS.
+    ///
+    /// # Panics
+    /// When the server does not listen there.
+    pub fn dial(&self, meeting: &str, transport: &str) -> String {
+        let transport = transport.to_uppercase();
+        let address = self.sip.get(&transport);
+        let address = address.unwrap_or_else(|| panic!("no {transport}: {:?}", self.sip));
+        format!("sip:{meeting}@{address}")
+    }
+
+    /// The value of a metric; 0 where there is none of it yet. With several, their sum.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn metric(&self, name: &str) -> f64 {
+        let address = self.origin.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("the server");
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let value = |line: &str| -> Option<f64> {
+            let rest = line.strip_prefix(name)?;
+            matches!(rest.bytes().next()?, b' ' | b'{').then_some(())?;
+            rest.rsplit(' ').next()?.trim().parse().ok()
+        };
+        answer.lines().filter_map(value).sum()
     }
 
     /// Ends it as an administrator does.

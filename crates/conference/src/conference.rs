@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mcu::Mcu;
 use room::{Command, Join, LeaveReason, Permissions, Refusal, RoomSettings};
 use sfu::ShardHandle;
+use sfu::driver::PortRange;
 use sfu::transport::webrtc::{Connections, Session};
 use tokio::sync::mpsc;
 use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
 
 use crate::access::Directory;
+use crate::bridge::LegFormat;
 use crate::ids::random_id;
-use crate::meeting::{self, ExecuteError, MeetingHandle, MeetingSnapshot};
+use crate::leg::Link;
+use crate::meeting::{self, ExecuteError, JoinMedia, MeetingHandle, MeetingSnapshot};
 use crate::member::{EVENT_QUEUE, Member};
 
 /// How long ending meetings may take to tell their participants at shutdown.
@@ -43,6 +47,28 @@ pub struct JoinRequest {
     pub connections: Connections,
 }
 
+/// How a room system comes in.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// Who.
+    pub identity: Identity,
+    /// Shown name.
+    pub name: String,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Free texts for the clients; LiveKit's for SIP begin with `sip.`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A leg that waits outside of its meeting.
+pub(crate) struct LegJoin {
+    pub(crate) peer: PeerId,
+    /// Ids for what it sends, as it comes: sound, picture.
+    pub(crate) raw: [TrackId; 2],
+    pub(crate) format: LegFormat,
+    pub(crate) link: Link,
+}
+
 /// Why somebody did not come in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
@@ -55,6 +81,9 @@ pub enum JoinError {
     /// The server stops.
     #[error("the server is shutting down")]
     Stopping,
+    /// Every port of the range for room systems' media is taken.
+    #[error("no ports are left for media")]
+    NoPorts,
 }
 
 /// Meetings by id, on this machine's shards. Clones are the same conference.
@@ -66,6 +95,8 @@ pub struct Conference {
 struct Inner {
     directory: Arc<Directory>,
     shards: Vec<ShardHandle>,
+    mcu: Arc<Mcu>,
+    ports: PortRange,
     meetings: Mutex<Meetings>,
     next_id: AtomicU64,
 }
@@ -77,11 +108,19 @@ struct Meetings {
 }
 
 impl Conference {
-    /// A conference without meetings. At least one shard is needed.
-    pub fn new(directory: Arc<Directory>, shards: Vec<ShardHandle>) -> Self {
+    /// A conference without meetings. At least one shard is needed. Room systems' media take
+    /// `ports`, and `mcu` makes what they get.
+    pub fn new(
+        directory: Arc<Directory>,
+        shards: Vec<ShardHandle>,
+        mcu: Arc<Mcu>,
+        ports: PortRange,
+    ) -> Self {
         let inner = Inner {
             directory,
             shards,
+            mcu,
+            ports,
             meetings: Mutex::new(Meetings::default()),
             next_id: AtomicU64::new(1),
         };
@@ -177,7 +216,7 @@ impl Conference {
                 max_participants: settings.max_participants,
                 created_at_ms: now_ms(),
             };
-            meeting::start(settings, shard.clone())
+            meeting::start(settings, shard.clone(), self.inner.mcu.clone())
         });
         Ok((meeting.clone(), shard))
     }
@@ -210,9 +249,57 @@ impl Conference {
             auto_subscribe: request.auto_subscribe,
             joined_at_ms: now_ms(),
         };
-        meeting.join(join, session, events_in).await?;
+        meeting.join(join, JoinMedia::WebRtc(session), events_in).await?;
         let identity = request.identity.clone();
         Ok(Member { peer, sid, identity, meeting, shard, events, left: false })
+    }
+
+    /// Lets a room system into a meeting, which begins if nobody was in it.
+    pub(crate) async fn join_leg(
+        &self,
+        id: &MeetingId,
+        participant: Participant,
+        leg: LegJoin,
+    ) -> Result<Member, JoinError> {
+        let (meeting, shard) = self.meeting(id)?;
+        let (peer, sid) = (leg.peer, ParticipantSid::new(random_id("PA_")));
+        let (events_in, events) = mpsc::channel(EVENT_QUEUE);
+        let identity = participant.identity.clone();
+        let join = Join {
+            peer,
+            sid: sid.clone(),
+            identity: participant.identity,
+            name: participant.name,
+            kind: ParticipantKind::Sip,
+            permissions: participant.permissions,
+            metadata: String::new(),
+            attributes: participant.attributes,
+            // It gets the bridge's streams, not tracks.
+            auto_subscribe: false,
+            joined_at_ms: now_ms(),
+        };
+        match meeting.join(join, JoinMedia::Leg(Box::new(leg)), events_in).await {
+            Ok(()) => Ok(Member { peer, sid, identity, meeting, shard, events, left: false }),
+            Err(ExecuteError::Refused(refusal)) => Err(JoinError::Refused(refusal)),
+            // It ended at this moment: the caller has to dial again.
+            Err(ExecuteError::Over) => Err(JoinError::NoSuchMeeting),
+        }
+    }
+
+    pub(crate) fn new_peer(&self, meeting: &MeetingId) -> Result<(PeerId, ShardHandle), JoinError> {
+        let shard = self.shard_of(meeting).ok_or(JoinError::Stopping)?;
+        if self.lock().stopping {
+            return Err(JoinError::Stopping);
+        }
+        Ok((PeerId(self.next_id()), shard))
+    }
+
+    pub(crate) fn mcu(&self) -> &Mcu {
+        &self.inner.mcu
+    }
+
+    pub(crate) fn ports(&self) -> &PortRange {
+        &self.inner.ports
     }
 
     fn shard_of(&self, id: &MeetingId) -> Option<ShardHandle> {

@@ -4,13 +4,17 @@
 #![warn(missing_docs)]
 
 pub mod access;
+mod bridge;
 mod conference;
 mod ids;
+mod leg;
 mod media;
 mod meeting;
 mod member;
 
-pub use conference::{Conference, JoinError, JoinRequest};
+pub use bridge::{LegAudio, LegFormat};
+pub use conference::{Conference, JoinError, JoinRequest, Participant};
 pub use ids::random_id;
+pub use leg::{Leg, LegEvent, LegSeat};
 pub use meeting::{ExecuteError, MeetingHandle, MeetingSnapshot};
 pub use member::{Member, MemberEvent};

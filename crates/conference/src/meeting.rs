@@ -1,11 +1,13 @@
 //! A meeting's actor: the one place where its state changes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mcu::{BridgeEvent, Mcu};
 use room::{
     Command, Effect, Join, LeaveReason, MeetingView, Notice, ParticipantView, Refusal, Room,
-    RoomSettings,
+    RoomSettings, SpeakerView,
 };
 use sfu::transport::webrtc::Session;
 use sfu::{CloseReason, NetworkFigures, PeerEvent, ShardHandle};
@@ -13,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 use types::{MeetingId, PeerId};
 
+use crate::bridge::{LegFormat, MeetingBridge};
+use crate::conference::LegJoin;
 use crate::media;
 use crate::member::{EventSorter, MemberEvent, send_data};
 
@@ -24,7 +28,7 @@ pub(crate) enum ActorMessage {
     /// Somebody comes in.
     Join {
         join: Box<Join>,
-        session: Box<Session>,
+        media: JoinMedia,
         events: mpsc::Sender<MemberEvent>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -34,8 +38,20 @@ pub(crate) enum ActorMessage {
     Leave { peer: PeerId, reason: LeaveReason },
     /// News of a peer's media.
     Peer { peer: PeerId, event: PeerEvent },
+    /// A room system negotiated anew.
+    ChangeLeg { peer: PeerId, format: LegFormat },
+    /// News from the `mcu`.
+    Bridge(BridgeEvent),
     /// Tell how it stands.
     Snapshot(oneshot::Sender<MeetingSnapshot>),
+}
+
+/// How a newcomer's media come.
+pub(crate) enum JoinMedia {
+    /// From a browser or an app.
+    WebRtc(Box<Session>),
+    /// From a room system, whose leg is on the shard already.
+    Leg(Box<LegJoin>),
 }
 
 /// How a meeting stands.
@@ -93,14 +109,23 @@ impl MeetingHandle {
         let _ = self.actor.send(ActorMessage::Leave { peer, reason });
     }
 
+    pub(crate) fn change_leg(&self, peer: PeerId, format: LegFormat) {
+        let _ = self.actor.send(ActorMessage::ChangeLeg { peer, format });
+    }
+
+    pub(crate) fn leg_needs_key_frame(&self, peer: PeerId) {
+        let event = PeerEvent::LegNeedsKeyFrame;
+        let _ = self.actor.send(ActorMessage::Peer { peer, event });
+    }
+
     pub(crate) async fn join(
         &self,
         join: Join,
-        session: Box<Session>,
+        media: JoinMedia,
         events: mpsc::Sender<MemberEvent>,
     ) -> Result<(), ExecuteError> {
         let (reply, answer) = oneshot::channel();
-        let message = ActorMessage::Join { join: Box::new(join), session, events, reply };
+        let message = ActorMessage::Join { join: Box::new(join), media, events, reply };
         self.actor.send(message).map_err(|_| ExecuteError::Over)?;
         answer.await.map_err(|_| ExecuteError::Over)?.map_err(ExecuteError::Refused)
     }
@@ -111,13 +136,21 @@ impl MeetingHandle {
 }
 
 /// Starts a meeting's actor.
-pub(crate) fn start(settings: RoomSettings, shard: ShardHandle) -> MeetingHandle {
+pub(crate) fn start(settings: RoomSettings, shard: ShardHandle, mcu: Arc<Mcu>) -> MeetingHandle {
     let (actor, inbox) = mpsc::unbounded_channel();
     let id = settings.id.clone();
+    let news = actor.downgrade();
+    let events = Arc::new(move |event| {
+        if let Some(actor) = news.upgrade() {
+            let _ = actor.send(ActorMessage::Bridge(event));
+        }
+    });
+    let bridge = MeetingBridge::new(mcu, shard.clone(), id.to_string(), events);
     let span = tracing::info_span!("meeting", meeting = %id, sid = %settings.sid);
     let meeting = Meeting {
         room: Room::new(settings, Instant::now()),
         shard,
+        bridge,
         adapters: HashMap::new(),
         actor: actor.downgrade(),
         empty_since: Some(Instant::now()),
@@ -129,6 +162,7 @@ pub(crate) fn start(settings: RoomSettings, shard: ShardHandle) -> MeetingHandle
 struct Meeting {
     room: Room,
     shard: ShardHandle,
+    bridge: MeetingBridge,
     adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
     actor: mpsc::WeakUnboundedSender<ActorMessage>,
     empty_since: Option<Instant>,
@@ -163,8 +197,8 @@ impl Meeting {
 
     fn handle(&mut self, message: ActorMessage) {
         match message {
-            ActorMessage::Join { join, session, events, reply } => {
-                let _ = reply.send(self.join(*join, session, events));
+            ActorMessage::Join { join, media, events, reply } => {
+                let _ = reply.send(self.join(*join, media, events));
             }
             ActorMessage::Execute { command, reply } => {
                 let _ = reply.send(self.execute(*command));
@@ -174,6 +208,12 @@ impl Meeting {
                 let _ = self.execute(Command::Leave { peer, reason });
             }
             ActorMessage::Peer { peer, event } => self.handle_peer(peer, event),
+            ActorMessage::ChangeLeg { peer, format } => self.bridge.change_leg(peer, format),
+            ActorMessage::Bridge(event) => {
+                if let Some(command) = self.bridge.handle(event) {
+                    let _ = self.execute(command);
+                }
+            }
             ActorMessage::Snapshot(reply) => {
                 let (meeting, participants) = (self.room.view(), self.room.participants());
                 let _ = reply.send(MeetingSnapshot { meeting, participants });
@@ -184,7 +224,7 @@ impl Meeting {
     fn join(
         &mut self,
         join: Join,
-        session: Box<Session>,
+        media: JoinMedia,
         events: mpsc::Sender<MemberEvent>,
     ) -> Result<(), Refusal> {
         let (peer, identity, kind) = (join.peer, join.identity.clone(), join.kind);
@@ -195,22 +235,59 @@ impl Meeting {
         // What the newcomer is told about the meeting comes before any news of its media.
         let (told, rest) = effects.into_iter().partition(|it| matches!(it, Effect::Tell { .. }));
         self.carry_out(told);
-        if let Some(actor) = self.actor.upgrade() {
-            let sorter = EventSorter { actor, adapter: events };
-            let events = Box::new(sorter);
-            self.shard.send(sfu::Command::AddPeer { peer, session, events });
+        match (self.actor.upgrade(), media) {
+            (None, _) => {}
+            (Some(actor), JoinMedia::WebRtc(session)) => {
+                let events = Box::new(EventSorter { actor, adapter: events });
+                self.shard.send(sfu::Command::AddPeer { peer, session, events });
+            }
+            (Some(actor), JoinMedia::Leg(leg)) => {
+                let LegJoin { raw, format, link, .. } = *leg;
+                let _ = link.set(actor);
+                self.bridge.add_leg(peer, raw, format);
+            }
         }
         self.carry_out(rest);
+        self.follow();
         Ok(())
+    }
+
+    /// Brings the bridge in line with the roster.
+    fn follow(&mut self) {
+        // Its own commands change what it follows at most once more: a codec's name.
+        for _ in 0..2 {
+            if !self.bridge.is_at_work() {
+                return;
+            }
+            let commands = self.bridge.follow(&self.room.participants());
+            if commands.is_empty() {
+                return;
+            }
+            for command in commands {
+                if let Ok(effects) = self.room.handle(command, Instant::now()) {
+                    self.carry_out(effects);
+                }
+            }
+        }
     }
 
     fn execute(&mut self, command: Command) -> Result<(), Refusal> {
         let effects = self.room.handle(command, Instant::now())?;
+        let roster = |it: &Effect| {
+            matches!(it, Effect::Tell { notice: Notice::Participants(_), .. } | Effect::Media(_))
+        };
+        let changed = effects.iter().any(roster);
         self.carry_out(effects);
+        if changed {
+            self.follow();
+        }
         Ok(())
     }
 
     fn handle_peer(&mut self, peer: PeerId, event: PeerEvent) {
+        if self.bridge.handle_leg(peer, &event) {
+            self.follow();
+        }
         let command = match event {
             PeerEvent::Connected => Command::Connected(peer),
             PeerEvent::TrackBound { track, mid } => Command::TrackBound { track, mid },
@@ -234,7 +311,12 @@ impl Meeting {
             | PeerEvent::Offer { .. }
             | PeerEvent::NegotiationFailed(_)
             | PeerEvent::SectionsNeeded { .. }
-            | PeerEvent::Data { .. } => return,
+            | PeerEvent::Data { .. }
+            | PeerEvent::TrackNeedsKeyFrame(_)
+            | PeerEvent::LegNeedsKeyFrame
+            | PeerEvent::KeyFrameBySignalling
+            | PeerEvent::Forwardable(_)
+            | PeerEvent::Tone(_) => return,
         };
         if let Err(refusal) = self.execute(command) {
             // The peer left while its news was on the way.
@@ -271,6 +353,9 @@ impl Meeting {
             Notice::Left(reason) => Some(*reason),
             _ => None,
         };
+        if let Notice::Speakers(speakers) = &notice {
+            self.note_speaker(speakers);
+        }
         let Some(adapter) = self.adapters.get(&to) else { return true };
         let told = adapter.try_send(MemberEvent::Notice(notice));
         if let Some(reason) = left {
@@ -279,6 +364,17 @@ impl Meeting {
             return true;
         }
         !matches!(told, Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    /// The bridge shows who began to speak; who falls silent stays until another speaks.
+    fn note_speaker(&self, speakers: &[SpeakerView]) {
+        let loudest =
+            speakers.iter().filter(|it| it.active).max_by(|a, b| a.level.total_cmp(&b.level));
+        if let Some(speaker) = loudest.filter(|_| self.bridge.is_at_work()) {
+            let participants = self.room.participants();
+            let peer = participants.iter().find(|it| it.sid == speaker.sid).map(|it| it.peer);
+            self.bridge.set_speaker(peer);
+        }
     }
 
     fn wake_at(&self) -> Instant {

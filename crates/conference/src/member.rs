@@ -8,6 +8,7 @@ use sfu::{DataChannel, PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
 use types::{Identity, ParticipantSid, PeerId};
 
+use crate::bridge::LegFormat;
 use crate::meeting::{ActorMessage, ExecuteError, MeetingHandle};
 
 /// Events that may wait for an adapter. Whoever is further behind is put out: what waits here must
@@ -118,6 +119,16 @@ impl Member {
         let answer = Answer::parse(sdp)?;
         self.shard.send(sfu::Command::Answer { peer: self.peer, answer });
         Ok(())
+    }
+
+    /// A room system negotiated its media anew.
+    pub(crate) fn change_leg(&self, format: LegFormat) {
+        self.meeting.change_leg(self.peer, format);
+    }
+
+    /// A room system asks for a key frame in its signalling.
+    pub(crate) fn leg_needs_key_frame(&self) {
+        self.meeting.leg_needs_key_frame(self.peer);
     }
 
     /// Takes the participant out.

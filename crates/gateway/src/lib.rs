@@ -1,3 +1,9 @@
-//! L4: room systems. The SIP half of the gateway is in [`sip`].
+//! L4: room systems and phones over SIP. [`sip`] is the signalling, [`leg`] one call at work
+//! between it and a meeting, [`Gateway`] all of them.
 
+mod gateway;
+mod leg;
 pub mod sip;
+
+pub use gateway::{Gateway, GatewayConfig};
+pub use leg::MediaRules;

@@ -34,7 +34,7 @@ impl AccessError {
             Self::Grant(_) | Self::Join(JoinError::NoSuchMeeting | JoinError::Refused(_)) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Join(JoinError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Join(JoinError::Stopping | JoinError::NoPorts) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Request(_) => StatusCode::BAD_REQUEST,
         }
     }

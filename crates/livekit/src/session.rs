@@ -210,7 +210,9 @@ fn description(
 fn refusal(error: &JoinError) -> lk::LeaveRequest {
     let reason = match error {
         JoinError::Stopping => lk::DisconnectReason::ServerShutdown,
-        JoinError::NoSuchMeeting | JoinError::Refused(_) => lk::DisconnectReason::JoinFailure,
+        JoinError::NoSuchMeeting | JoinError::NoPorts | JoinError::Refused(_) => {
+            lk::DisconnectReason::JoinFailure
+        }
     };
     lk::LeaveRequest { reason: reason as i32, ..Default::default() }
 }

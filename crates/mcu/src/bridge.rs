@@ -118,6 +118,11 @@ impl Bridge {
         self.video().add_tile(source, name);
     }
 
+    /// Changes the name under a participant's picture or on its tile.
+    pub fn rename(&self, source: SourceId, name: &str) {
+        self.video().rename(source, name);
+    }
+
     /// Shows the name in the place of the picture, or the picture again from its next key frame on.
     pub fn set_video_muted(&self, source: SourceId, muted: bool) {
         self.video().set_muted(source, muted);

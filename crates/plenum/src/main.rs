@@ -1,6 +1,7 @@
 //! The program: reads its configuration, builds everything, owns the order of start and shutdown.
 
 mod config;
+mod room_systems;
 mod serve;
 
 use std::path::PathBuf;

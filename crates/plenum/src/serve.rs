@@ -8,23 +8,27 @@ use std::time::Duration;
 use api::{Api, Ready};
 use conference::Conference;
 use conference::access::{Directory, KeyRights};
+use gateway::Gateway;
+use gateway::sip::SipStats;
 use livekit::LiveKit;
+use mcu::{Mcu, McuConfig};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sfu::ShardHandle;
-use sfu::driver::ShardConfig;
+use sfu::driver::{PortRange, ShardConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigError, Log, LogFormat};
+use crate::config::{Config, ConfigError, Log, LogFormat, Rtp};
+use crate::room_systems::{self, RoomSystemsError};
 
 /// The key by which the page's own tokens are signed; its secret is made at start.
 const PAGE_KEY: &str = "plenum-page";
 /// Requests under way may take this long to end after participants were told.
 const HTTP_FAREWELL: Duration = Duration::from_secs(2);
 /// How often the shards' counters go into the metrics.
-const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the server did not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,9 @@ pub enum ServeError {
     /// The log's filter cannot be read.
     #[error("[log] filter: {0}")]
     LogFilter(tracing_subscriber::filter::ParseError),
+    /// Room systems cannot be served.
+    #[error(transparent)]
+    RoomSystems(#[from] RoomSystemsError),
     /// Keys or metrics cannot be set up.
     #[error("{0}")]
     SetUp(String),
@@ -69,7 +76,10 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let shards = start_shards(&config)?;
     let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
     let keys = Arc::new(std::mem::take(&mut config.keys));
-    let conference = Conference::new(directory.clone(), shards);
+    let mcu = Mcu::start(McuConfig::default()).map_err(|error| set_up(error.to_string()))?;
+    let Rtp { port_min, port_max } = config.rtp;
+    let ports = PortRange::new(config.http.listen.ip(), port_min, port_max);
+    let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
     let ready = Ready::default();
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics);
     let routes =
@@ -90,15 +100,19 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         };
         axum::serve(listener, service).with_graceful_shutdown(stopped).await
     });
-    let counting = tokio::spawn(count(conference.clone()));
+    let gateway = room_systems::start(&config, &conference).await?.map(Arc::new);
+    let counting = tokio::spawn(count(conference.clone(), gateway.clone()));
     ready.set(true);
     tracing::info!(%address, "ready");
-    greet(address, &config);
+    greet(address, gateway.as_deref(), &config);
 
     wait_for_end().await?;
 
     tracing::info!("stopping: participants are told");
     ready.set(false);
+    if let Some(gateway) = &gateway {
+        gateway.stop().await;
+    }
     conference.stop().await;
     tracing::info!("stopping: HTTP");
     let _ = stop_http.send(());
@@ -113,7 +127,9 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
 }
 
 fn start_log(log: &Log) -> Result<(), ServeError> {
-    let filter = EnvFilter::try_new(&log.filter.0).map_err(ServeError::LogFilter)?;
+    let filter = EnvFilter::try_new(&log.filter.0)
+        .map_err(ServeError::LogFilter)?
+        .add_directive(gateway::sip::LOG_DIRECTIVE.parse().map_err(ServeError::LogFilter)?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),
@@ -146,10 +162,13 @@ fn start_shards(config: &Config) -> Result<Vec<ShardHandle>, ServeError> {
 }
 
 /// What whoever started it by hand wants to know.
-fn greet(address: SocketAddr, config: &Config) {
+fn greet(address: SocketAddr, gateway: Option<&Gateway>, config: &Config) {
     let data = &config.data.dir;
     println!("Plenum is running.");
     println!("  Open in a browser:   http://{address}/");
+    for (transport, address) in gateway.into_iter().flat_map(Gateway::local_addrs) {
+        println!("  Room systems dial:   sip:MEETING@{address} ({transport})");
+    }
     if config.dev {
         println!("  Key for tokens:      devkey, secret \"secret\" (any name is a meeting)");
     }
@@ -168,7 +187,7 @@ async fn wait_for_end() -> Result<(), ServeError> {
 }
 
 /// Carries the shards' counters into the metrics.
-async fn count(conference: Conference) {
+async fn count(conference: Conference, gateway: Option<Arc<Gateway>>) {
     let mut ticks = tokio::time::interval(COUNT_INTERVAL);
     loop {
         ticks.tick().await;
@@ -180,6 +199,28 @@ async fn count(conference: Conference) {
             count("plenum_rtp_packets_in_total", counters.packets_in);
             count("plenum_rtp_packets_out_total", counters.packets_out);
             count("plenum_stray_datagrams_total", counters.strays);
+            count("plenum_lane_dropped_total", counters.lanes_dropped);
+            count("plenum_leg_received_total", counters.legs_received);
+            count("plenum_leg_lost_total", counters.legs_lost);
+            count("plenum_leg_lost_there_total", counters.legs_lost_there);
         }
+        if let Some(gateway) = &gateway {
+            count_calls(&gateway.stats());
+        }
+    }
+}
+
+fn count_calls(stats: &SipStats) {
+    metrics::gauge!("plenum_sip_calls").set(stats.active_calls as f64);
+    metrics::gauge!("plenum_sip_streams").set(stats.open_streams as f64);
+    for (name, value) in [
+        ("plenum_sip_rate_limited_total", stats.rate_limited),
+        ("plenum_sip_malformed_total", stats.malformed),
+        ("plenum_sip_refused_requests_total", stats.refused_requests),
+        ("plenum_sip_refused_calls_total", stats.refused_calls),
+        ("plenum_sip_refused_streams_total", stats.refused_streams),
+        ("plenum_sip_lost_events_total", stats.lost_events),
+    ] {
+        metrics::counter!(name).absolute(value);
     }
 }

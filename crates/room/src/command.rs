@@ -83,6 +83,13 @@ pub enum Command {
         /// Which layer of a picture.
         wanted: VideoWanted,
     },
+    /// What the bridge to room systems wants of a picture.
+    SetBridgeWanted {
+        /// The track.
+        track: TrackId,
+        /// Which layer; `None`: nothing.
+        wanted: Option<VideoWanted>,
+    },
     /// A participant changes how it is shown.
     ChangeMember {
         /// Who.

@@ -119,6 +119,8 @@ pub enum Presence {
 /// A participant as it is shown.
 #[derive(Clone, Debug)]
 pub struct ParticipantView {
+    /// Its connection.
+    pub peer: PeerId,
     /// `PA_…`.
     pub sid: ParticipantSid,
     /// Who.
@@ -146,6 +148,8 @@ pub struct ParticipantView {
 /// A track as it is shown.
 #[derive(Clone, Debug)]
 pub struct TrackView {
+    /// Its id in the media planes.
+    pub id: TrackId,
     /// `TR_…`.
     pub sid: TrackSid,
     /// The publisher's own id.

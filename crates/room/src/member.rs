@@ -106,6 +106,8 @@ pub struct Track {
     pub mid: Option<String>,
     pub layers_wanted: [bool; 3],
     pub quiet_since: Option<std::time::Instant>,
+    /// What the bridge to room systems wants of the picture; `None` for nothing.
+    pub bridge_wanted: Option<VideoWanted>,
 }
 
 impl Track {
@@ -122,11 +124,13 @@ impl Track {
             mid: None,
             layers_wanted: [true; 3],
             quiet_since: None,
+            bridge_wanted: None,
         }
     }
 
     pub fn view(&self) -> TrackView {
         TrackView {
+            id: self.id,
             sid: self.sid.clone(),
             cid: self.cid.clone(),
             kind: self.kind,
@@ -224,6 +228,7 @@ impl Member {
 
     pub fn view(&self) -> ParticipantView {
         ParticipantView {
+            peer: self.peer,
             sid: self.sid.clone(),
             identity: self.identity.clone(),
             name: self.name.clone(),

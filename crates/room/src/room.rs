@@ -79,6 +79,13 @@ impl Room {
             Command::SetWanted { peer, tracks, enabled, wanted } => {
                 self.set_wanted(peer, &tracks, enabled, wanted, now)
             }
+            Command::SetBridgeWanted { track, wanted } => {
+                if let Some((_, track)) = self.owner_of(track) {
+                    track.bridge_wanted = wanted;
+                }
+                self.review_layers(now);
+                Ok(())
+            }
             Command::ChangeMember { peer, change } => self.change_own(peer, change),
             Command::SendData { peer, kind, destinations, message } => {
                 if !self.member(peer)?.permissions.publish_data {

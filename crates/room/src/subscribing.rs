@@ -122,7 +122,11 @@ impl Room {
                 .map(|it| it.wanted)
                 .collect();
             let Some((publisher, track)) = self.owner_of(id) else { continue };
-            let highest = wishes.iter().map(|wish| track.info.layer_for(*wish)).max();
+            let highest = wishes
+                .iter()
+                .chain(&track.bridge_wanted)
+                .map(|wish| track.info.layer_for(*wish))
+                .max();
             let wanted = [0, 1, 2].map(|layer| highest.is_some_and(|highest| layer <= highest));
             if wanted == track.layers_wanted {
                 track.quiet_since = None;

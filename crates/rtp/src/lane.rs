@@ -86,7 +86,8 @@ pub struct LaneStats {
 pub fn lane(capacity: usize, wake: Arc<dyn Wake + Send + Sync>) -> (LaneTx, LaneRx) {
     let (producer, consumer) = rtrb::RingBuffer::new(capacity.max(1));
     let counters = Arc::new(Counters::default());
-    let tx = LaneTx { queue: producer, counters: counters.clone(), wake, unflushed: false };
+    let bell = Bell(wake);
+    let tx = LaneTx { queue: producer, counters: counters.clone(), bell, unflushed: false };
     (tx, LaneRx { queue: consumer, counters })
 }
 
@@ -94,8 +95,19 @@ pub fn lane(capacity: usize, wake: Arc<dyn Wake + Send + Sync>) -> (LaneTx, Lane
 pub struct LaneTx {
     queue: rtrb::Producer<MediaPacket>,
     counters: Arc<Counters>,
-    wake: Arc<dyn Wake + Send + Sync>,
+    /// After the queue, as fields are dropped in order: the consumer that it wakes at the end has to
+    /// find the queue abandoned.
+    bell: Bell,
     unflushed: bool,
+}
+
+/// Rings once more when it is dropped.
+struct Bell(Arc<dyn Wake + Send + Sync>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 impl LaneTx {
@@ -115,7 +127,7 @@ impl LaneTx {
     /// Wakes the consumer if something was pushed since the last flush.
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.unflushed) {
-            self.wake.wake();
+            self.bell.0.wake();
         }
     }
 
@@ -129,12 +141,6 @@ impl LaneTx {
     #[must_use]
     pub fn stats(&self) -> LaneStats {
         self.counters.stats()
-    }
-}
-
-impl Drop for LaneTx {
-    fn drop(&mut self) {
-        self.wake.wake();
     }
 }
 
@@ -194,9 +200,9 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[derive(Default)]
-    struct Bell(AtomicUsize);
+    struct Rings(AtomicUsize);
 
-    impl Wake for Bell {
+    impl Wake for Rings {
         fn wake(&self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -217,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_full_lane_drops_the_new_packet_counts_it_and_goes_on() {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Rings::default());
         let (mut tx, mut rx) = lane(2, bell);
         assert!(tx.push(packet(1)));
         assert!(tx.push(packet(2)));
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn one_batch_wakes_once_and_an_empty_batch_never() {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Rings::default());
         let (mut tx, rx) = lane(8, bell.clone());
         tx.flush();
         assert_eq!(bell.0.load(Ordering::SeqCst), 0);
@@ -247,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_end_that_is_gone_is_seen_by_the_other() {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Rings::default());
         let (mut tx, mut rx) = lane(4, bell.clone());
         tx.push(packet(1));
         drop(tx);
@@ -261,6 +267,23 @@ mod tests {
         assert!(tx.is_closed());
         assert!(!tx.push(packet(1)));
         assert_eq!(tx.stats(), LaneStats { passed: 0, dropped: 1 });
+    }
+
+    #[test]
+    fn who_is_woken_at_the_end_finds_the_lane_closed() {
+        #[derive(Default)]
+        struct Look(std::sync::Mutex<(Option<LaneRx>, Vec<bool>)>);
+        impl Wake for Look {
+            fn wake(&self) {
+                let (lane, seen) = &mut *self.0.lock().unwrap();
+                seen.extend(lane.as_ref().map(LaneRx::is_closed));
+            }
+        }
+        let look = Arc::new(Look::default());
+        let (tx, rx) = lane(4, look.clone());
+        look.0.lock().unwrap().0 = Some(rx);
+        drop(tx);
+        assert_eq!(look.0.lock().unwrap().1, [true]);
     }
 
     #[test]

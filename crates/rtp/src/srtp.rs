@@ -19,59 +19,24 @@ use crate::seq::SeqUnwrapper;
 /// Sources of one peer that are remembered; another takes the place of the one unused the longest.
 const MAX_SOURCES: usize = 16;
 
-/// A crypto suite, by its registered name (RFC 4568 section 6.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suite {
-    /// `AES_CM_128_HMAC_SHA1_80`.
-    AesCm128Sha1_80,
-    /// `AES_CM_128_HMAC_SHA1_32`. SRTCP has tags of 80 bits all the same.
-    AesCm128Sha1_32,
-    /// `AES_256_CM_HMAC_SHA1_80`.
-    AesCm256Sha1_80,
-    /// `AES_256_CM_HMAC_SHA1_32`.
-    AesCm256Sha1_32,
-    /// `AEAD_AES_128_GCM`.
-    AeadAes128Gcm,
-    /// `AEAD_AES_256_GCM`.
-    AeadAes256Gcm,
+pub use types::SrtpSuite as Suite;
+
+/// Bytes from SRTCP's index word to the end: the tag is after it, with GCM before it.
+const fn rtcp_trailer(suite: Suite) -> usize {
+    match suite {
+        Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 4,
+        _ => 14,
+    }
 }
 
-impl Suite {
-    /// Bytes of the master key.
-    #[must_use]
-    pub const fn key_len(self) -> usize {
-        match self {
-            Self::AesCm128Sha1_80 | Self::AesCm128Sha1_32 | Self::AeadAes128Gcm => 16,
-            Self::AesCm256Sha1_80 | Self::AesCm256Sha1_32 | Self::AeadAes256Gcm => 32,
-        }
-    }
-
-    /// Bytes of the master salt.
-    #[must_use]
-    pub const fn salt_len(self) -> usize {
-        match self {
-            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
-            _ => 14,
-        }
-    }
-
-    /// Bytes from SRTCP's index word to the end: the tag is after it, with GCM before it.
-    const fn rtcp_trailer(self) -> usize {
-        match self {
-            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 4,
-            _ => 14,
-        }
-    }
-
-    const fn profile(self) -> ProtectionProfile {
-        match self {
-            Self::AesCm128Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-            Self::AesCm128Sha1_32 => ProtectionProfile::Aes128CmHmacSha1_32,
-            Self::AesCm256Sha1_80 => ProtectionProfile::Aes256CmHmacSha1_80,
-            Self::AesCm256Sha1_32 => ProtectionProfile::Aes256CmHmacSha1_32,
-            Self::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
-            Self::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
-        }
+const fn profile(suite: Suite) -> ProtectionProfile {
+    match suite {
+        Suite::AesCm128Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+        Suite::AesCm128Sha1_32 => ProtectionProfile::Aes128CmHmacSha1_32,
+        Suite::AesCm256Sha1_80 => ProtectionProfile::Aes256CmHmacSha1_80,
+        Suite::AesCm256Sha1_32 => ProtectionProfile::Aes256CmHmacSha1_32,
+        Suite::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+        Suite::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
     }
 }
 
@@ -211,7 +176,7 @@ impl Srtp {
     /// [`SrtpError::Short`], [`SrtpError::Refused`].
     pub fn unprotect_rtcp(&mut self, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
         let ssrc = ssrc(packet, 4)?;
-        let trailer = self.suite.rtcp_trailer();
+        let trailer = rtcp_trailer(self.suite);
         let run = |source: &mut Source| {
             let at = packet.len().checked_sub(trailer).filter(|at| *at >= 8)?;
             let word = packet.get(at..)?.first_chunk::<4>()?;
@@ -231,7 +196,7 @@ impl Srtp {
         let unavailable = SrtpError::Unavailable(self.suite);
         let (key, salt) =
             self.key_and_salt.split_at_checked(self.suite.key_len()).ok_or(unavailable)?;
-        Context::new(key, salt, self.suite.profile(), None, None, &AwsLcRsCrypto)
+        Context::new(key, salt, profile(self.suite), None, None, &AwsLcRsCrypto)
             .map_err(|_| unavailable)
     }
 

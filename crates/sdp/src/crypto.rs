@@ -19,75 +19,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Bytes of the longest master key and salt of any suite.
 pub const MAX_KEY: usize = 46;
 
-/// An SRTP crypto suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suite {
-    /// AES-128 in counter mode, 80-bit tag.
-    AesCm128Sha1_80,
-    /// AES-128 in counter mode, 32-bit tag.
-    AesCm128Sha1_32,
-    /// AES-256 in counter mode, 80-bit tag (RFC 6188).
-    AesCm256Sha1_80,
-    /// AES-256 in counter mode, 32-bit tag (RFC 6188).
-    AesCm256Sha1_32,
-    /// AES-128-GCM (RFC 7714).
-    AeadAes128Gcm,
-    /// AES-256-GCM (RFC 7714).
-    AeadAes256Gcm,
-}
-
-impl Suite {
-    /// Our order of choice: authenticated encryption, then long tags, then short ones.
-    pub const PREFERRED: [Self; 6] = [
-        Self::AeadAes128Gcm,
-        Self::AeadAes256Gcm,
-        Self::AesCm128Sha1_80,
-        Self::AesCm256Sha1_80,
-        Self::AesCm128Sha1_32,
-        Self::AesCm256Sha1_32,
-    ];
-
-    /// Reads a suite's name; the vendors' `AES_CM_256_…` is RFC 6188's `AES_256_CM_…`.
-    pub fn read(name: &str) -> Option<Self> {
-        Some(match name {
-            "AES_CM_128_HMAC_SHA1_80" => Self::AesCm128Sha1_80,
-            "AES_CM_128_HMAC_SHA1_32" => Self::AesCm128Sha1_32,
-            "AES_256_CM_HMAC_SHA1_80" | "AES_CM_256_HMAC_SHA1_80" => Self::AesCm256Sha1_80,
-            "AES_256_CM_HMAC_SHA1_32" | "AES_CM_256_HMAC_SHA1_32" => Self::AesCm256Sha1_32,
-            "AEAD_AES_128_GCM" => Self::AeadAes128Gcm,
-            "AEAD_AES_256_GCM" => Self::AeadAes256Gcm,
-            _ => return None,
-        })
-    }
-
-    /// The registered name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AesCm128Sha1_80 => "AES_CM_128_HMAC_SHA1_80",
-            Self::AesCm128Sha1_32 => "AES_CM_128_HMAC_SHA1_32",
-            Self::AesCm256Sha1_80 => "AES_256_CM_HMAC_SHA1_80",
-            Self::AesCm256Sha1_32 => "AES_256_CM_HMAC_SHA1_32",
-            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
-            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
-        }
-    }
-
-    /// Bytes of the master key.
-    pub const fn key_len(self) -> usize {
-        match self {
-            Self::AesCm128Sha1_80 | Self::AesCm128Sha1_32 | Self::AeadAes128Gcm => 16,
-            Self::AesCm256Sha1_80 | Self::AesCm256Sha1_32 | Self::AeadAes256Gcm => 32,
-        }
-    }
-
-    /// Bytes of the master salt.
-    pub const fn salt_len(self) -> usize {
-        match self {
-            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
-            _ => 14,
-        }
-    }
-}
+pub use types::SrtpSuite as Suite;
 
 /// A master key with its salt after it. Its debug form shows no byte of it.
 #[derive(Clone, Copy, PartialEq, Eq)]

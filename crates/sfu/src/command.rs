@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use types::{Codec, MediaKind, PeerId, TrackId};
 
+use rtp::lane::{LaneRx, LaneTx};
+
 use crate::core::{LayerSpec, Wanted};
-use crate::transport::webrtc;
+use crate::transport::{plain, webrtc};
 
 /// What a shard is told to do.
 pub enum Command {
@@ -93,8 +95,97 @@ pub enum Command {
         /// The whole message.
         message: Arc<[u8]>,
     },
+    /// A room system's leg joins this shard.
+    AddLeg {
+        /// Its id from now on.
+        peer: PeerId,
+        /// Its transport.
+        leg: Box<plain::Leg>,
+        /// Where its events go.
+        events: Box<dyn PeerEvents>,
+    },
+    /// A leg's media were negotiated anew.
+    UpdateLeg {
+        /// Whose.
+        peer: PeerId,
+        /// What was agreed.
+        media: Box<plain::LegMedia>,
+    },
+    /// What comes from a leg becomes this track, as it comes: for taps, and for
+    /// [`Command::SetOrigin`]. Before, it goes nowhere. How it can be forwarded is told anew.
+    PublishLeg {
+        /// Whose.
+        peer: PeerId,
+        /// Sound or picture.
+        kind: MediaKind,
+        /// The raw track.
+        track: TrackId,
+    },
+    /// A leg sends what comes out of a lane, from the next packet on.
+    FeedLeg {
+        /// Which.
+        peer: PeerId,
+        /// Sound or picture.
+        kind: MediaKind,
+        /// What the `mcu` makes for it.
+        lane: LaneRx,
+    },
+    /// Where the packets of a leg's public track come from, from the next key frame on.
+    SetOrigin {
+        /// The public track, published before.
+        track: TrackId,
+        /// From where.
+        origin: Origin,
+    },
+    /// A leg is asked for a key frame of what it sends.
+    AskLegForKeyFrame(PeerId),
+    /// Sends a track into a lane as well.
+    Tap {
+        /// Which track.
+        track: TrackId,
+        /// The lane's number among the track's taps; an earlier one of it is replaced.
+        number: u64,
+        /// The lane.
+        lane: LaneTx,
+        /// Which layer of a picture.
+        wanted: Wanted,
+    },
+    /// Ends a tap.
+    Untap {
+        /// Of which track.
+        track: TrackId,
+        /// The lane's number.
+        number: u64,
+    },
+    /// What the reader of a tap wants of it.
+    SetTapWanted {
+        /// Of which track.
+        track: TrackId,
+        /// The lane's number.
+        number: u64,
+        /// Whether it wants packets at all now.
+        enabled: bool,
+        /// Which layer.
+        wanted: Wanted,
+    },
+    /// The reader of a tap needs a key frame.
+    AskTapForKeyFrame {
+        /// Of which track.
+        track: TrackId,
+        /// The lane's number.
+        number: u64,
+    },
     /// Ends the shard.
     Stop,
+}
+
+/// Where a leg's public track comes from.
+#[derive(Debug)]
+pub enum Origin {
+    /// The leg's raw track, untouched.
+    Track(TrackId),
+    /// What the `mcu` made of it.
+    Lane(LaneRx),
 }
 
 /// A track that is about to be sent.
@@ -229,6 +320,16 @@ pub enum PeerEvent {
     },
     /// The network's figures over the last seconds.
     Network(NetworkFigures),
+    /// Somebody who gets a public track of this leg needs a key frame, and the `mcu` makes it.
+    TrackNeedsKeyFrame(TrackId),
+    /// The leg lost the picture that the `mcu` makes for it.
+    LegNeedsKeyFrame,
+    /// The leg understands requests for key frames in signalling alone, and one is needed.
+    KeyFrameBySignalling,
+    /// Whether the leg's picture can go to browsers as it is.
+    Forwardable(bool),
+    /// A key was pressed on the leg's remote or phone.
+    Tone(rtp::payload::audio::Tone),
 }
 
 /// Why a peer is gone.

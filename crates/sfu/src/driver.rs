@@ -1,5 +1,8 @@
 //! Threads and sockets: each shard on a thread of its own, with one UDP port.
 
+mod legs;
+mod ports;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -11,14 +14,20 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rtp::lane::Wake;
+use types::PeerId;
 use udp::{SendBatch, Socket};
 
 use crate::command::Command;
 use crate::shard::{Shard, ShardCounters};
 use crate::transport::webrtc::{Reachable, Transport};
+use legs::LegIo;
+
+pub use ports::{LegSockets, NoPorts, PortRange};
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
+const FIRST_LEG: usize = 2;
 
 /// Batches that are read before timers get their turn, so that a flood cannot starve them.
 const MAX_BATCHES: usize = 16;
@@ -42,11 +51,30 @@ pub struct ShardConfig {
 /// A running shard, seen from other threads. Clones speak to the same shard.
 #[derive(Clone)]
 pub struct ShardHandle {
-    commands: Sender<Command>,
+    commands: Sender<Message>,
     waker: Arc<Waker>,
     reachable: Reachable,
     counters: Arc<SharedCounters>,
     thread: Arc<OnceLock<JoinHandle<()>>>,
+}
+
+/// What a shard's thread is told.
+enum Message {
+    /// For the shard itself.
+    Command(Box<Command>),
+    /// The ports of a leg that is about to be added.
+    LegSockets(PeerId, Box<LegSockets>),
+}
+
+/// Wakes a shard's thread to read its lanes.
+struct Bell(Arc<Waker>);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::error!(%error, "a shard could not be woken");
+        }
+    }
 }
 
 #[derive(Default)]
@@ -54,16 +82,33 @@ struct SharedCounters {
     packets_in: AtomicU64,
     packets_out: AtomicU64,
     strays: AtomicU64,
+    lanes_dropped: AtomicU64,
+    legs_received: AtomicU64,
+    legs_lost: AtomicU64,
+    legs_lost_there: AtomicU64,
 }
 
 impl ShardHandle {
     /// Sends a command. Nothing happens if the shard has ended.
     pub fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::error!(%error, "a shard could not be woken");
+        self.tell(Message::Command(Box::new(command)));
+    }
+
+    /// Gives a leg's ports to the shard; [`Command::AddLeg`] has to follow, and closes them when
+    /// the leg ends.
+    pub fn give_sockets(&self, peer: PeerId, sockets: LegSockets) {
+        self.tell(Message::LegSockets(peer, Box::new(sockets)));
+    }
+
+    fn tell(&self, message: Message) {
+        if self.commands.send(message).is_ok() {
+            Bell(self.waker.clone()).wake();
         }
+    }
+
+    /// What lanes into this shard have to ring.
+    pub fn bell(&self) -> Arc<dyn Wake + Send + Sync> {
+        Arc::new(Bell(self.waker.clone()))
     }
 
     /// Where sessions of this shard are reached.
@@ -77,6 +122,10 @@ impl ShardHandle {
             packets_in: self.counters.packets_in.load(Ordering::Relaxed),
             packets_out: self.counters.packets_out.load(Ordering::Relaxed),
             strays: self.counters.strays.load(Ordering::Relaxed),
+            lanes_dropped: self.counters.lanes_dropped.load(Ordering::Relaxed),
+            legs_received: self.counters.legs_received.load(Ordering::Relaxed),
+            legs_lost: self.counters.legs_lost.load(Ordering::Relaxed),
+            legs_lost_there: self.counters.legs_lost_there.load(Ordering::Relaxed),
         }
     }
 
@@ -108,6 +157,7 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
         shard: Shard::new(local, Instant::now()),
         socket,
         batch: SendBatch::default(),
+        legs: LegIo::new(FIRST_LEG),
         poll,
         inbox,
         counters: counters.clone(),
@@ -130,14 +180,17 @@ struct Driver {
     shard: Shard,
     socket: Socket,
     batch: SendBatch,
+    legs: LegIo,
     poll: Poll,
-    inbox: Receiver<Command>,
+    inbox: Receiver<Message>,
     counters: Arc<SharedCounters>,
 }
 
 impl Driver {
     fn run(mut self) {
-        let mut events = Events::with_capacity(8);
+        let mut events = Events::with_capacity(64);
+        // Leg sockets that are readable: events are given once.
+        let mut readable = Vec::new();
         let mut stopping = false;
         while !stopping {
             if let Err(error) = self.poll.poll(&mut events, Some(self.sleep()))
@@ -146,16 +199,22 @@ impl Driver {
                 tracing::error!(%error, "a shard cannot poll its socket and ends");
                 return;
             }
+            readable.extend(events.iter().map(|it| it.token()).filter(|it| it.0 >= FIRST_LEG));
+            let mut woken = events.iter().any(|it| it.token() == WAKE);
             loop {
                 let (commands, stop) = self.take_commands();
                 stopping |= stop;
+                if std::mem::take(&mut woken) {
+                    self.shard.read_lanes(Instant::now());
+                }
                 let datagrams = self.receive();
+                readable.retain(|token| self.legs.receive(*token, &mut self.shard));
                 let now = Instant::now();
                 self.shard.handle_timeout(now);
                 self.shard.flush(now);
                 self.transmit();
                 self.publish_counters();
-                if commands + datagrams == 0 || stopping {
+                if commands + datagrams + readable.len() == 0 || stopping {
                     break;
                 }
             }
@@ -176,9 +235,12 @@ impl Driver {
     fn take_commands(&mut self) -> (usize, bool) {
         for taken in 0..MAX_COMMANDS {
             match self.inbox.try_recv() {
-                Ok(command) => {
-                    let stop = matches!(command, Command::Stop);
-                    self.shard.handle_command(command, Instant::now());
+                Ok(Message::LegSockets(peer, sockets)) => {
+                    self.legs.add(self.poll.registry(), peer, *sockets);
+                }
+                Ok(Message::Command(command)) => {
+                    let stop = matches!(*command, Command::Stop);
+                    self.shard.handle_command(*command, Instant::now());
                     if stop {
                         return (taken + 1, true);
                     }
@@ -226,6 +288,10 @@ impl Driver {
             tracing::warn!(%error, "sending");
             self.batch.clear();
         }
+        self.legs.transmit(self.shard.take_leg_transmits());
+        for peer in self.shard.take_ended_legs() {
+            self.legs.remove(self.poll.registry(), peer);
+        }
     }
 
     fn publish_counters(&self) {
@@ -233,5 +299,9 @@ impl Driver {
         self.counters.packets_in.store(counters.packets_in, Ordering::Relaxed);
         self.counters.packets_out.store(counters.packets_out, Ordering::Relaxed);
         self.counters.strays.store(counters.strays, Ordering::Relaxed);
+        self.counters.lanes_dropped.store(counters.lanes_dropped, Ordering::Relaxed);
+        self.counters.legs_received.store(counters.legs_received, Ordering::Relaxed);
+        self.counters.legs_lost.store(counters.legs_lost, Ordering::Relaxed);
+        self.counters.legs_lost_there.store(counters.legs_lost_there, Ordering::Relaxed);
     }
 }

@@ -13,8 +13,8 @@ mod stun;
 pub mod transport;
 
 pub use command::{
-    AudioHints, CloseReason, Command, DataChannel, NetworkFigures, PeerEvent, PeerEvents,
+    AudioHints, CloseReason, Command, DataChannel, NetworkFigures, Origin, PeerEvent, PeerEvents,
     Publication, TrackLabel,
 };
 pub use driver::ShardHandle;
-pub use shard::{Shard, ShardCounters, Transmit};
+pub use shard::{LegTransmit, Shard, ShardCounters, Transmit};

@@ -1,5 +1,7 @@
 //! A shard without its thread and sockets: commands, datagrams and time go in, datagrams come out.
 
+mod legs;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,6 +13,8 @@ use crate::command::{CloseReason, Command, PeerEvent, PeerEvents};
 use crate::core::{KeyFrameRequest, Router, SinkId, TrackLevel, Wanted};
 use crate::stun;
 use crate::transport::webrtc::{Out, Session, Side, Transport};
+
+pub use legs::LegTransmit;
 
 /// Addresses that one peer may send from at a time: candidates of some networks, IPv4 and IPv6.
 const MAX_ADDRESSES: usize = 16;
@@ -35,6 +39,14 @@ pub struct ShardCounters {
     pub packets_out: u64,
     /// Datagrams that belonged to nobody, or that nobody could read.
     pub strays: u64,
+    /// Packets that were dropped because a lane was full, on the way to or from the `mcu`.
+    pub lanes_dropped: u64,
+    /// RTP packets that came from room systems.
+    pub legs_received: u64,
+    /// RTP packets that were lost on the way from room systems.
+    pub legs_lost: u64,
+    /// RTP packets that were lost on the way to room systems, by their own reports.
+    pub legs_lost_there: u64,
 }
 
 /// One shard's state.
@@ -43,6 +55,7 @@ pub struct Shard {
     local: SocketAddr,
     router: Router,
     peers: HashMap<PeerId, Peer>,
+    legs: legs::Legs,
     by_address: HashMap<SocketAddr, (PeerId, Side)>,
     by_ufrag: HashMap<String, (PeerId, Side)>,
     timeouts: BTreeSet<(Instant, PeerId)>,
@@ -66,6 +79,7 @@ impl Shard {
             local,
             router: Router::new(now),
             peers: HashMap::new(),
+            legs: legs::Legs::default(),
             by_address: HashMap::new(),
             by_ufrag: HashMap::new(),
             timeouts: BTreeSet::new(),
@@ -77,7 +91,8 @@ impl Shard {
 
     /// What was counted so far.
     pub fn counters(&self) -> ShardCounters {
-        self.counters
+        let lanes_dropped = self.counters.lanes_dropped + self.router.lanes_dropped();
+        ShardCounters { lanes_dropped, ..self.counters }
     }
 
     /// Carries out a command. [`Command::Stop`] closes every peer.
@@ -113,9 +128,19 @@ impl Shard {
             Command::SendData { peer, channel, message } => {
                 self.with_session(peer, |session| session.send_data(channel, message));
             }
+            Command::AddLeg { .. }
+            | Command::UpdateLeg { .. }
+            | Command::PublishLeg { .. }
+            | Command::FeedLeg { .. }
+            | Command::SetOrigin { .. }
+            | Command::AskLegForKeyFrame(_)
+            | Command::Tap { .. }
+            | Command::Untap { .. }
+            | Command::SetTapWanted { .. }
+            | Command::AskTapForKeyFrame { .. } => self.handle_leg_command(command, now),
             Command::Stop => {
                 let peers: Vec<PeerId> = self.peers.keys().copied().collect();
-                for peer in peers {
+                for peer in peers.into_iter().chain(self.leg_ids()) {
                     self.remove_peer(peer, CloseReason::Removed, now);
                 }
             }
@@ -162,18 +187,24 @@ impl Shard {
             if let Some(entry) = self.peers.get_mut(&peer) {
                 entry.timeout = None;
                 entry.session.handle_timeout(now);
+                self.poll_peer(peer, now);
+            } else {
+                self.leg_timeout(peer, now);
             }
-            self.poll_peer(peer, now);
         }
         if self.router.timeout().is_some_and(|at| at <= now) {
             let (mut requests, mut levels) = (Vec::new(), Vec::new());
             self.router.handle_timeout(now, &mut requests, &mut levels);
             for KeyFrameRequest { publisher, track, layer } in requests {
-                self.with_session(publisher, |session| session.request_key_frame(track, layer));
+                if !self.ask_leg_track(publisher, track, now) {
+                    self.with_session(publisher, |it| it.request_key_frame(track, layer));
+                }
             }
             for TrackLevel { publisher, track, dbov } in levels {
                 if let Some(peer) = self.peers.get_mut(&publisher) {
                     peer.events.event(publisher, PeerEvent::Level { track, dbov });
+                } else {
+                    self.tell_leg(publisher, PeerEvent::Level { track, dbov });
                 }
             }
         }
@@ -182,7 +213,11 @@ impl Shard {
     /// Ends a batch of inputs: drains the peers that were written to, wakes the lanes' readers.
     pub fn flush(&mut self, now: Instant) {
         while let Some(peer) = self.dirty.pop() {
-            self.poll_peer(peer, now);
+            if self.is_leg(peer) {
+                self.poll_leg(peer, now);
+            } else {
+                self.poll_peer(peer, now);
+            }
         }
         self.router.flush_lanes();
     }
@@ -228,15 +263,18 @@ impl Shard {
     }
 
     fn mark_dirty(&mut self, peer: PeerId) {
-        if let Some(entry) = self.peers.get_mut(&peer)
-            && !std::mem::replace(&mut entry.dirty, true)
-        {
+        let marked = match self.peers.get_mut(&peer) {
+            Some(entry) => std::mem::replace(&mut entry.dirty, true),
+            None => self.dirty.last() == Some(&peer),
+        };
+        if !marked {
             self.dirty.push(peer);
         }
     }
 
     fn unpublish(&mut self, track: TrackId) {
         let sinks = self.router.unpublish(track);
+        self.forget_origin(track);
         self.drop_carried(track, &sinks);
         for entry in self.peers.values_mut() {
             entry.session.unpublish(track);
@@ -252,7 +290,9 @@ impl Shard {
     }
 
     fn remove_peer(&mut self, peer: PeerId, reason: CloseReason, now: Instant) {
-        let Some(mut entry) = self.peers.remove(&peer) else { return };
+        let Some(mut entry) = self.peers.remove(&peer) else {
+            return self.remove_leg(peer, reason, now);
+        };
         entry.session.close();
         let mut polled = Polled::new(&mut self.transmits);
         entry.session.poll(now, &mut polled);

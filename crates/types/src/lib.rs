@@ -5,6 +5,8 @@
 
 mod id;
 mod media;
+mod srtp;
 
 pub use id::{Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, TrackId, TrackSid};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
+pub use srtp::SrtpSuite;

@@ -146,6 +146,11 @@ impl Codec {
         Self::ALL.iter().position(|codec| *codec == self).unwrap_or_default() as u8
     }
 
+    /// The codec of a media type, whose letters may be of either case.
+    pub fn from_mime(mime: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.mime().eq_ignore_ascii_case(mime))
+    }
+
     /// The codec of a lane's number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()

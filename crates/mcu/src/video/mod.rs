@@ -118,6 +118,8 @@ impl VideoControl {
             bell.bind(task.waker());
         }
         source.task = Some(task);
+        // Whoever has added it has to hear how large it is shown, also where a tile was before.
+        source.tile = (0, 0);
         self.rebuild();
     }
 
@@ -126,6 +128,12 @@ impl VideoControl {
         source.task = None;
         source.slot.clear();
         self.rebuild();
+    }
+
+    pub(crate) fn rename(&mut self, id: SourceId, name: &str) {
+        if let Some(source) = self.sources.get(&id) {
+            source.slot.rename(name);
+        }
     }
 
     pub(crate) fn set_muted(&mut self, id: SourceId, muted: bool) {
@@ -161,13 +169,13 @@ impl VideoControl {
         let Some(sink) = self.sinks.get_mut(&id) else { return };
         (sink.format, sink.layout) = (format, layout);
         if let Some(old) = sink.watches {
-            self.rename(id, old, CompositionKey { format, layout, ..old });
+            self.rekey(id, old, CompositionKey { format, layout, ..old });
         }
         self.rebuild();
     }
 
     /// A composition that one viewer watches alone goes on under a new key if only the rate differs.
-    fn rename(&mut self, id: SinkId, old: CompositionKey, new: CompositionKey) {
+    fn rekey(&mut self, id: SinkId, old: CompositionKey, new: CompositionKey) {
         let same = VideoFormat { bitrate: old.format.bitrate, ..new.format } == old.format
             && new.layout == old.layout;
         if !same || self.compositions.contains_key(&new) {

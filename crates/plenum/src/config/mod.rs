@@ -19,7 +19,7 @@ use types::MeetingId;
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip};
-pub use setting::{Listen, LogFormat, Right, Secret};
+pub use setting::{Listen, LogFormat, Right, Secret, Srtp};
 
 use source::Source;
 

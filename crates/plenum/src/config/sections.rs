@@ -60,13 +60,13 @@ section! {
 }
 
 section! {
-    /// Room systems and phones over SIP. Read and checked; nothing listens yet.
+    /// Room systems and phones over SIP.
     ["sip"] pub struct Sip {
         /// Where SIP over UDP listens, or "off".
         udp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
         /// Where SIP over TCP listens, or "off".
         tcp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
-        /// Where SIP over TLS listens, or "off".
+        /// Where SIP over TLS will listen: not yet.
         tls_listen: Listen = Listen::At(everywhere(5061)), dev Listen::At(loopback(5061));
         /// Which addresses may be dialled: a host or `user@host`. The host is a name, "*.name" for
         /// what is below it, an IP address, a network or "*"; the user may begin or end with "*".
@@ -83,7 +83,7 @@ section! {
 }
 
 section! {
-    /// Ports for the media of room systems. Not used yet.
+    /// Ports for the media of room systems.
     ["rtp"] pub struct Rtp {
         /// The first UDP port.
         port_min: u16 [1024..=65535] = 20000;

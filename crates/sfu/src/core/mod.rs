@@ -12,5 +12,6 @@ mod subscription;
 mod track;
 
 pub use layer::{LayerSpec, MAX_LAYERS, Wanted};
+pub(crate) use rewrite::Rewrite;
 pub use router::{KeyFrameRequest, Router, TrackLevel};
 pub use subscription::{Outgoing, SinkId};

@@ -44,12 +44,13 @@ pub struct Router {
     tracks: HashMap<TrackId, Track>,
     next_care: Instant,
     next_level: Instant,
+    lanes_dropped: u64,
 }
 
 impl Router {
     /// A router without tracks.
     pub fn new(now: Instant) -> Self {
-        Self { tracks: HashMap::new(), next_care: now, next_level: now }
+        Self { tracks: HashMap::new(), next_care: now, next_level: now, lanes_dropped: 0 }
     }
 
     /// A track that `publisher` sends. Replaces one of the same id.
@@ -108,6 +109,15 @@ impl Router {
         self.next_care = now;
     }
 
+    /// A track's packets come from elsewhere from now on: everybody waits for a key frame, and
+    /// gets numbers that go on.
+    pub fn change_origin(&mut self, id: TrackId, now: Instant) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.change_origin();
+        }
+        self.next_care = now;
+    }
+
     /// A receiver reports a lost picture.
     pub fn want_key_frame(&mut self, id: TrackId, sink: SinkId, now: Instant) {
         if let Some(track) = self.tracks.get_mut(&id) {
@@ -137,13 +147,18 @@ impl Router {
         to_peer: &mut dyn FnMut(PeerId, Outgoing<'_>),
     ) {
         if let Some(track) = self.tracks.get_mut(&id) {
-            track.forward(layer, packet, codec, to_peer);
+            self.lanes_dropped += track.forward(layer, packet, codec, to_peer);
         }
     }
 
     /// Wakes the readers of lanes into which something was pushed. Once a batch.
     pub fn flush_lanes(&mut self) {
         self.tracks.values_mut().for_each(Track::flush_lanes);
+    }
+
+    /// Packets that full lanes did not take so far.
+    pub fn lanes_dropped(&self) -> u64 {
+        self.lanes_dropped
     }
 
     /// When [`Router::handle_timeout`] wants to be called next.

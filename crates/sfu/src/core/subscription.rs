@@ -72,6 +72,12 @@ impl Subscription {
         }
     }
 
+    /// What follows has other numbers, on another clock.
+    pub fn change_origin(&mut self) {
+        self.current = None;
+        self.rewrite.restart(false);
+    }
+
     pub fn set_target(&mut self, layer: u8) {
         self.target = layer;
     }

@@ -48,6 +48,10 @@ impl Track {
         }
     }
 
+    pub fn change_origin(&mut self) {
+        self.subscriptions.iter_mut().for_each(Subscription::change_origin);
+    }
+
     pub fn sinks(&self) -> impl Iterator<Item = SinkId> {
         self.subscriptions.iter().map(|subscription| subscription.sink)
     }
@@ -95,21 +99,22 @@ impl Track {
         }
     }
 
-    /// Forwards one packet to everybody who gets `layer`.
+    /// Forwards one packet to everybody who gets `layer`; how many full lanes did not take it.
     pub fn forward(
         &mut self,
         layer: u8,
         packet: &MediaPacket,
         codec: Codec,
         to_peer: &mut dyn FnMut(PeerId, Outgoing<'_>),
-    ) {
+    ) -> u64 {
         let key_frame = starts_key_frame(codec, &packet.payload);
         if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
             layer.received(packet.arrival, key_frame && self.kind == MediaKind::Video);
         }
         if !self.gate_open {
-            return;
+            return 0;
         }
+        let mut dropped = 0;
         if let Some(level) = packet.audio_level {
             self.level.add(level);
         }
@@ -121,12 +126,15 @@ impl Track {
             match (subscription.sink, &mut subscription.lane) {
                 (_, Some(lane)) => {
                     let (seq, timestamp) = (outgoing.seq, outgoing.timestamp);
-                    lane.push(MediaPacket { seq, timestamp, ..packet.clone() });
+                    let taken = lane.push(MediaPacket { seq, timestamp, ..packet.clone() });
+                    // Nobody misses what came after a lane's end.
+                    dropped += u64::from(!taken && !lane.is_closed());
                 }
                 (SinkId::Peer(peer), None) => to_peer(peer, outgoing),
                 (SinkId::Lane(_), None) => {}
             }
         }
+        dropped
     }
 
     pub fn flush_lanes(&mut self) {

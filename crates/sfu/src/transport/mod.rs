@@ -1,3 +1,4 @@
 //! How packets come from and get to one participant.
 
+pub mod plain;
 pub mod webrtc;

@@ -1,6 +1,6 @@
 //! Browsers and apps: one or two str0m peer connections each. No other module sees `str0m`.
 
-mod capture;
+pub(in crate::transport) mod capture;
 mod data;
 mod media;
 mod negotiate;

@@ -1,0 +1,299 @@
+//! A room system in a meeting: what it gets of the bridge, and how others get what it sends.
+
+use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, VideoFormat};
+use room::{Command, ParticipantView};
+use rtp::lane::lane;
+use sfu::{Origin, ShardHandle};
+use types::{AudioCodec, Codec, MediaKind, PeerId, TrackId, VideoCodec};
+
+use super::source::{VIDEO_LANE, is_muted, of_peer};
+
+/// Packets of sound in a lane to a shard.
+const AUDIO_LANE: usize = 64;
+/// Bits a second of the Opus that browsers get of a room system: a mono voice, and music.
+const VOICE_BITRATE: u32 = 48_000;
+
+/// What a room system takes: agreed in its negotiation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegFormat {
+    /// Sound that it gets; `None` for none.
+    pub audio: Option<LegAudio>,
+    /// The picture that it gets; `None` for none.
+    pub video: Option<VideoFormat>,
+    /// Whether it sends sound now.
+    pub sends_audio: bool,
+    /// Whether it sends a picture now.
+    pub sends_video: bool,
+}
+
+impl LegFormat {
+    /// Whether it sends this kind now.
+    pub const fn sends(&self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.sends_audio,
+            MediaKind::Video => self.sends_video,
+        }
+    }
+}
+
+/// Sound for a room system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegAudio {
+    /// The codec.
+    pub codec: AudioCodec,
+    /// Milliseconds a packet.
+    pub ptime: u32,
+    /// Bits a second at most, for Opus.
+    pub opus_bitrate: u32,
+}
+
+/// Numbers for sinks, never used twice in a bridge.
+#[derive(Debug, Default)]
+pub(super) struct SinkIds(u64);
+
+impl SinkIds {
+    fn next(&mut self) -> SinkId {
+        self.0 += 1;
+        SinkId(self.0)
+    }
+}
+
+/// How a public track comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Forwarded(TrackId, Codec),
+    Transcoded(TrackId, Codec),
+}
+
+pub(super) struct Leg {
+    peer: PeerId,
+    voice: Raw<AudioCodec>,
+    picture: Raw<VideoCodec>,
+    forwardable: Option<bool>,
+    format: LegFormat,
+    audio_sink: SinkId,
+    video_sink: SinkId,
+    audio_transcode: SinkId,
+    video_transcode: SinkId,
+    audio_path: Option<Path>,
+    video_path: Option<Path>,
+    gates: [bool; 2],
+}
+
+/// What comes from the room system, as it comes.
+struct Raw<C> {
+    track: TrackId,
+    codec: Option<C>,
+}
+
+impl Leg {
+    pub(super) fn new(peer: PeerId, [audio, video]: [TrackId; 2], sinks: &mut SinkIds) -> Self {
+        Self {
+            peer,
+            voice: Raw { track: audio, codec: None },
+            picture: Raw { track: video, codec: None },
+            forwardable: None,
+            format: LegFormat::default(),
+            audio_sink: sinks.next(),
+            video_sink: sinks.next(),
+            audio_transcode: sinks.next(),
+            video_transcode: sinks.next(),
+            audio_path: None,
+            video_path: None,
+            gates: [true; 2],
+        }
+    }
+
+    /// Its voice, once it flows.
+    pub(super) fn voice(&self) -> Option<(TrackId, AudioCodec)> {
+        self.voice.codec.map(|codec| (self.voice.track, codec))
+    }
+
+    /// Its picture, once it flows.
+    pub(super) fn picture(&self) -> Option<(TrackId, VideoCodec)> {
+        self.picture.codec.map(|codec| (self.picture.track, codec))
+    }
+
+    /// Makes for it what it takes, from now on.
+    pub(super) fn set_format(&mut self, format: LegFormat, bridge: &Bridge, shard: &ShardHandle) {
+        let before = std::mem::replace(&mut self.format, format);
+        let (peer, own) = (self.peer, Some(of_peer(self.peer)));
+        if before.audio != format.audio {
+            bridge.remove_sink(self.audio_sink);
+            if let Some(LegAudio { codec, ptime, opus_bitrate }) = format.audio {
+                let (tx, rx) = lane(AUDIO_LANE, shard.bell());
+                let number = Codec::Audio(codec).number();
+                let options = AudioSinkOptions { ptime, opus_bitrate, format: number };
+                bridge.add_audio_sink(self.audio_sink, codec, own, options, tx);
+                let kind = MediaKind::Audio;
+                shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
+            }
+        }
+        match (before.video, format.video) {
+            (before, after) if before == after => {}
+            (Some(before), Some(after)) if before.codec == after.codec => {
+                bridge.change_video_sink(self.video_sink, after, Layout::Grid);
+            }
+            (_, after) => {
+                bridge.remove_sink(self.video_sink);
+                if let Some(format) = after {
+                    let (tx, rx) = lane(VIDEO_LANE, shard.bell());
+                    let number = Codec::Video(format.codec).number();
+                    bridge.add_video_sink(self.video_sink, format, own, Layout::Grid, number, tx);
+                    let kind = MediaKind::Video;
+                    shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
+                }
+            }
+        }
+    }
+
+    /// Whether that is news.
+    pub(super) fn flows(&mut self, track: TrackId, codec: Codec) -> bool {
+        match codec {
+            Codec::Audio(codec) if track == self.voice.track => {
+                self.voice.codec.replace(codec) != Some(codec)
+            }
+            Codec::Video(codec) if track == self.picture.track => {
+                self.picture.codec.replace(codec) != Some(codec)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether that is news.
+    pub(super) fn set_forwardable(&mut self, yes: bool) -> bool {
+        self.forwardable.replace(yes) != Some(yes)
+    }
+
+    /// The room system lost the picture that is made for it.
+    pub(super) fn needs_key_frame(&self, bridge: &Bridge) {
+        bridge.request_keyframe(self.video_sink);
+    }
+
+    /// Who gets a public track that is made needs a key frame.
+    pub(super) fn public_needs_key_frame(&self, track: TrackId, bridge: &Bridge) {
+        if matches!(self.video_path, Some(Path::Transcoded(public, _)) if public == track) {
+            bridge.request_keyframe(self.video_transcode);
+        }
+    }
+
+    /// Lets its public tracks come from where they should, and nothing out of it that is muted.
+    pub(super) fn follow(
+        &mut self,
+        me: &ParticipantView,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+        commands: &mut Vec<Command>,
+    ) {
+        for track in &me.tracks {
+            match track.kind {
+                MediaKind::Audio => self.follow_audio(track.id, bridge, shard, commands),
+                MediaKind::Video => self.follow_video(track.id, bridge, shard, commands),
+            }
+        }
+        let raw = [(MediaKind::Audio, self.voice.track), (MediaKind::Video, self.picture.track)];
+        for ((kind, track), gate) in raw.into_iter().zip(&mut self.gates) {
+            let open = !is_muted(me, kind);
+            if std::mem::replace(gate, open) != open {
+                shard.send(sfu::Command::SetGate { track, open });
+            }
+        }
+    }
+
+    fn follow_audio(
+        &mut self,
+        public: TrackId,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(_) = self.voice.codec else { return };
+        let opus = Codec::Audio(AudioCodec::Opus);
+        let path = Path::Transcoded(public, opus);
+        if self.audio_path.replace(path) == Some(path) {
+            return;
+        }
+        let (tx, rx) = lane(AUDIO_LANE, shard.bell());
+        let options = AudioSinkOptions {
+            opus_bitrate: VOICE_BITRATE,
+            format: opus.number(),
+            ..AudioSinkOptions::default()
+        };
+        bridge.add_audio_transcode(of_peer(self.peer), self.audio_transcode, options, tx);
+        shard.send(sfu::Command::SetOrigin { track: public, origin: Origin::Lane(rx) });
+        commands.push(Command::TrackFlows { track: public, mime: opus.mime().to_owned() });
+    }
+
+    fn follow_video(
+        &mut self,
+        public: TrackId,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(codec) = self.picture.codec else { return };
+        let path = match (codec, self.forwardable) {
+            (VideoCodec::H264, None) => return,
+            (VideoCodec::H264, Some(false)) => {
+                Path::Transcoded(public, Codec::Video(VideoCodec::Vp8))
+            }
+            (codec, _) => Path::Forwarded(public, Codec::Video(codec)),
+        };
+        let before = self.video_path.replace(path);
+        if before == Some(path) {
+            return;
+        }
+        let (origin, made) = match path {
+            Path::Forwarded(_, codec) => {
+                if matches!(before, Some(Path::Transcoded(..))) {
+                    bridge.remove_sink(self.video_transcode);
+                }
+                metrics::counter!("plenum_leg_video_total", "path" => "forwarded").increment(1);
+                (Origin::Track(self.picture.track), codec)
+            }
+            Path::Transcoded(_, made) => {
+                let (tx, rx) = lane(VIDEO_LANE, shard.bell());
+                let layout = Layout::Single(of_peer(self.peer));
+                let format = self.transcode_format();
+                bridge.add_video_sink(
+                    self.video_transcode,
+                    format,
+                    None,
+                    layout,
+                    made.number(),
+                    tx,
+                );
+                metrics::counter!("plenum_leg_video_total", "path" => "transcoded").increment(1);
+                (Origin::Lane(rx), made)
+            }
+        };
+        tracing::info!(peer = %self.peer, ?path, "a room system's picture goes to browsers");
+        shard.send(sfu::Command::SetOrigin { track: public, origin });
+        commands.push(Command::TrackFlows { track: public, mime: made.mime().to_owned() });
+    }
+
+    /// For browsers that cannot take what it sends: VP8, which all of them take, in the size that
+    /// the room system itself was given.
+    fn transcode_format(&self) -> VideoFormat {
+        const PLAIN: VideoFormat = VideoFormat {
+            codec: VideoCodec::Vp8,
+            width: 1280,
+            height: 720,
+            fps: 30,
+            bitrate: 1_500_000,
+            single_nal: false,
+        };
+        self.format.video.map_or(PLAIN, |it| VideoFormat {
+            codec: VideoCodec::Vp8,
+            single_nal: false,
+            ..it
+        })
+    }
+
+    pub(super) fn end(&self, bridge: &Bridge) {
+        let all = [self.audio_sink, self.video_sink, self.audio_transcode, self.video_transcode];
+        for sink in all {
+            bridge.remove_sink(sink);
+        }
+    }
+}

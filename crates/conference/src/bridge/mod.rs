@@ -1,0 +1,195 @@
+//! A meeting's bridge to its room systems: keeps the `mcu` and the shard's lanes in line with who
+//! is in the meeting. Nothing of it is at work while no room system is.
+//!
+//! After every change the meeting gives the whole roster to [`MeetingBridge::follow`], which makes
+//! whatever is wired differ no more from what should be: there is no way to forget a case.
+
+mod leg;
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mcu::{Bridge, BridgeEvent, Events, Mcu, SourceId};
+use room::{Command, ParticipantView, VideoWanted};
+use sfu::core::Wanted;
+use sfu::{PeerEvent, ShardHandle};
+use types::{Codec, MediaKind, PeerId, TrackId};
+
+use leg::{Leg, SinkIds};
+use source::{Source, Wiring};
+
+pub use leg::{LegAudio, LegFormat};
+pub(crate) use source::VIDEO_LANE;
+
+/// The tile that a room system sees while it is alone.
+const WAITING: SourceId = SourceId(0);
+
+/// The bridge of one meeting.
+pub(crate) struct MeetingBridge {
+    mcu: Arc<Mcu>,
+    shard: ShardHandle,
+    meeting: String,
+    events: Arc<dyn Events>,
+    at_work: Option<AtWork>,
+}
+
+/// What there is only while a room system is in the meeting.
+struct AtWork {
+    bridge: Bridge,
+    sources: BTreeMap<SourceId, Source>,
+    legs: BTreeMap<PeerId, Leg>,
+    sinks: SinkIds,
+    waiting: bool,
+}
+
+impl MeetingBridge {
+    /// A bridge that rests. `meeting` names it in pictures; `events` hears the `mcu`, on its
+    /// threads.
+    pub(crate) fn new(
+        mcu: Arc<Mcu>,
+        shard: ShardHandle,
+        meeting: String,
+        events: Arc<dyn Events>,
+    ) -> Self {
+        Self { mcu, shard, meeting, events, at_work: None }
+    }
+
+    /// A room system comes in.
+    pub(crate) fn add_leg(&mut self, peer: PeerId, tracks: [TrackId; 2], format: LegFormat) {
+        let at_work = self.at_work.get_or_insert_with(|| AtWork {
+            bridge: self.mcu.bridge(&self.meeting, self.events.clone()),
+            sources: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            sinks: SinkIds::default(),
+            waiting: false,
+        });
+        let AtWork { bridge, legs, sinks, .. } = at_work;
+        for (kind, track) in [MediaKind::Audio, MediaKind::Video].into_iter().zip(tracks) {
+            self.shard.send(sfu::Command::PublishLeg { peer, kind, track });
+        }
+        let mut leg = Leg::new(peer, tracks, sinks);
+        leg.set_format(format, bridge, &self.shard);
+        legs.insert(peer, leg);
+    }
+
+    /// A room system negotiated anew.
+    pub(crate) fn change_leg(&mut self, peer: PeerId, format: LegFormat) {
+        if let Some(AtWork { bridge, legs, .. }) = &mut self.at_work
+            && let Some(leg) = legs.get_mut(&peer)
+        {
+            leg.set_format(format, bridge, &self.shard);
+        }
+    }
+
+    /// Whether a room system is in the meeting.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.at_work.is_some()
+    }
+
+    /// Brings everything in line with who is there. What the rules have to hear comes back.
+    pub(crate) fn follow(&mut self, roster: &[ParticipantView]) -> Vec<Command> {
+        let Some(at_work) = &mut self.at_work else { return Vec::new() };
+        let AtWork { bridge, sources, legs, .. } = at_work;
+        let wiring = Wiring { bridge, shard: &self.shard };
+        legs.retain(|peer, leg| {
+            let stays = roster.iter().any(|it| it.peer == *peer);
+            if !stays {
+                leg.end(bridge);
+            }
+            stays
+        });
+        let mut commands = Vec::new();
+        let wanted = source::wanted(roster, legs);
+        sources.retain(|id, source| {
+            let stays = wanted.contains_key(id);
+            if !stays {
+                source.end(*id, &wiring, &mut commands);
+            }
+            stays
+        });
+        for (id, wish) in &wanted {
+            sources.entry(*id).or_default().follow(*id, wish, &wiring, &mut commands);
+        }
+        for participant in roster {
+            if let Some(leg) = legs.get_mut(&participant.peer) {
+                leg.follow(participant, bridge, &self.shard, &mut commands);
+            }
+        }
+        let tiles = wanted.values().filter(|it| it.is_seen()).count();
+        let waiting = tiles < 2;
+        if std::mem::replace(&mut at_work.waiting, waiting) != waiting {
+            if waiting {
+                at_work.bridge.add_tile(WAITING, &self.meeting);
+            } else {
+                at_work.bridge.remove_video_source(WAITING);
+            }
+        }
+        if at_work.legs.is_empty() {
+            // The last room system left: browsers alone need no bridge.
+            for (id, source) in std::mem::take(&mut at_work.sources) {
+                let wiring = Wiring { bridge: &at_work.bridge, shard: &self.shard };
+                let mut source = source;
+                source.end(id, &wiring, &mut commands);
+            }
+            self.at_work = None;
+        }
+        commands
+    }
+
+    /// Who speaks now.
+    pub(crate) fn set_speaker(&self, speaker: Option<PeerId>) {
+        if let Some(at_work) = &self.at_work {
+            at_work.bridge.set_speaker(speaker.map(source::of_peer));
+        }
+    }
+
+    /// News from the `mcu`.
+    pub(crate) fn handle(&mut self, event: BridgeEvent) -> Option<Command> {
+        let at_work = self.at_work.as_mut()?;
+        match event {
+            BridgeEvent::NeedKeyframe(source) => {
+                if let Some((track, number)) = at_work.sources.get(&source)?.picture_tap() {
+                    self.shard.send(sfu::Command::AskTapForKeyFrame { track, number });
+                }
+                None
+            }
+            BridgeEvent::TileSize { source, width, height } => {
+                let (track, number) = at_work.sources.get(&source)?.picture_tap()?;
+                let enabled = width > 0 && height > 0;
+                let wanted = Wanted::Size { width, height };
+                self.shard.send(sfu::Command::SetTapWanted { track, number, enabled, wanted });
+                let wanted = enabled.then_some(VideoWanted::Size { width, height });
+                Some(Command::SetBridgeWanted { track, wanted })
+            }
+            BridgeEvent::SinkFailed(sink) => {
+                tracing::error!(%sink, "a picture for a room system cannot be encoded");
+                None
+            }
+        }
+    }
+
+    /// News of a leg's media. `true`: the roster has to be followed anew.
+    pub(crate) fn handle_leg(&mut self, peer: PeerId, event: &PeerEvent) -> bool {
+        let Some(AtWork { bridge, legs, .. }) = &mut self.at_work else { return false };
+        let Some(leg) = legs.get_mut(&peer) else { return false };
+        match event {
+            PeerEvent::TrackFlows { track, codec } => leg.flows(*track, *codec),
+            PeerEvent::Forwardable(yes) => leg.set_forwardable(*yes),
+            PeerEvent::TrackNeedsKeyFrame(track) => {
+                leg.public_needs_key_frame(*track, bridge);
+                false
+            }
+            PeerEvent::LegNeedsKeyFrame => {
+                leg.needs_key_frame(bridge);
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The codec of a track that browsers send, where it is known.
+fn codec_of(mime: &str) -> Option<Codec> {
+    Codec::from_mime(mime)
+}

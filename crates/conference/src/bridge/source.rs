@@ -1,0 +1,184 @@
+//! Who is to be heard and seen by room systems.
+
+use std::collections::BTreeMap;
+
+use mcu::{Bridge, SourceId};
+use room::{Command, ParticipantView, TrackView};
+use rtp::lane::lane;
+use sfu::ShardHandle;
+use sfu::core::Wanted;
+use types::{AudioCodec, Codec, MediaKind, PeerId, TrackId, TrackSource, VideoCodec};
+
+use super::codec_of;
+use super::leg::Leg;
+
+/// Packets of sound in a lane: 1.2 s, more than any pause of the audio thread.
+const AUDIO_LANE: usize = 64;
+/// Packets of a picture in a lane: a key frame of 1080p and what comes while it is decoded.
+pub(crate) const VIDEO_LANE: usize = 1024;
+
+/// The bridge's taps of a track: there is one bridge, so one number does.
+const TAP: u64 = 1;
+
+/// Who a peer is for the bridge: the ids of peers and of tracks come from one counter.
+pub(super) const fn of_peer(peer: PeerId) -> SourceId {
+    SourceId(peer.0)
+}
+
+const fn of_track(track: TrackId) -> SourceId {
+    SourceId(track.0)
+}
+
+/// What a source should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    name: String,
+    voice: Option<(TrackId, AudioCodec)>,
+    picture: Option<(TrackId, VideoCodec)>,
+    muted: bool,
+    /// Shows the name where there is no picture.
+    tile: bool,
+}
+
+impl Wish {
+    /// Whether it takes a tile.
+    pub(super) fn is_seen(&self) -> bool {
+        self.tile || self.picture.is_some()
+    }
+}
+
+/// What a source is.
+#[derive(Debug, Default)]
+pub(super) struct Source {
+    at: Wish,
+}
+
+/// What sources are wired with.
+pub(super) struct Wiring<'a> {
+    pub(super) bridge: &'a Bridge,
+    pub(super) shard: &'a ShardHandle,
+}
+
+/// Everybody that is shown has a tile and a voice, and every shared screen has a tile of its own.
+pub(super) fn wanted(
+    roster: &[ParticipantView],
+    legs: &BTreeMap<PeerId, Leg>,
+) -> BTreeMap<SourceId, Wish> {
+    let mut wanted = BTreeMap::new();
+    for participant in roster {
+        let name = shown_name(participant);
+        let id = of_peer(participant.peer);
+        if let Some(leg) = legs.get(&participant.peer) {
+            let (voice, picture) = (leg.voice(), leg.picture());
+            let muted = is_muted(participant, MediaKind::Video);
+            wanted.insert(id, Wish { name, voice, picture, muted, tile: true });
+            continue;
+        }
+        let mut person = Wish { name: name.clone(), tile: true, ..Wish::default() };
+        for track in &participant.tracks {
+            // What is encrypted end to end never comes here.
+            let codec = codec_of(&track.info.mime).filter(|_| track.info.encryption == 0);
+            match (track.info.source, codec) {
+                (TrackSource::ScreenShare, Some(Codec::Video(codec))) => {
+                    let (name, picture) = (name.clone(), Some((track.id, codec)));
+                    let screen = Wish { name, picture, muted: track.muted, ..Wish::default() };
+                    wanted.insert(of_track(track.id), screen);
+                }
+                (TrackSource::ScreenShareAudio, Some(Codec::Audio(codec))) => {
+                    let voice = Some((track.id, codec));
+                    wanted.insert(of_track(track.id), Wish { voice, ..Wish::default() });
+                }
+                (_, Some(Codec::Video(codec))) => {
+                    person.picture = Some((track.id, codec));
+                    person.muted = track.muted;
+                }
+                (_, Some(Codec::Audio(codec))) => person.voice = Some((track.id, codec)),
+                (_, None) => {}
+            }
+        }
+        wanted.insert(id, person);
+    }
+    wanted
+}
+
+fn shown_name(participant: &ParticipantView) -> String {
+    let name = participant.name.trim();
+    if name.is_empty() { participant.identity.to_string() } else { name.to_owned() }
+}
+
+pub(super) fn is_muted(participant: &ParticipantView, kind: MediaKind) -> bool {
+    let track: Option<&TrackView> = participant.tracks.iter().find(|it| it.kind == kind);
+    track.is_some_and(|it| it.muted)
+}
+
+impl Source {
+    /// The tap of its picture: track and number.
+    pub(super) fn picture_tap(&self) -> Option<(TrackId, u64)> {
+        self.at.picture.map(|(track, _)| (track, TAP))
+    }
+
+    pub(super) fn follow(
+        &mut self,
+        id: SourceId,
+        wish: &Wish,
+        wiring: &Wiring<'_>,
+        commands: &mut Vec<Command>,
+    ) {
+        let Wiring { bridge, shard } = wiring;
+        if self.at == *wish {
+            return;
+        }
+        if self.at.voice != wish.voice {
+            if let Some((track, _)) = self.at.voice {
+                shard.send(sfu::Command::Untap { track, number: TAP });
+            }
+            if self.at.voice.is_some() && wish.voice.is_none() {
+                bridge.remove_audio_source(id);
+            }
+            if let Some((track, codec)) = wish.voice {
+                let (tx, rx) = lane(AUDIO_LANE, Bridge::silent_bell());
+                bridge.add_audio_source(id, codec, rx);
+                let wanted = Wanted::default();
+                shard.send(sfu::Command::Tap { track, number: TAP, lane: tx, wanted });
+            }
+        }
+        let is_new = !self.at.is_seen();
+        if self.at.picture != wish.picture {
+            self.untap_picture(shard, commands);
+            if let Some((track, codec)) = wish.picture {
+                let (tx, rx) = lane(VIDEO_LANE, bridge.video_bell(id));
+                // The smallest layer until it is known how large it is shown.
+                let wanted = Wanted::Layer(0);
+                shard.send(sfu::Command::Tap { track, number: TAP, lane: tx, wanted });
+                self.at.picture = wish.picture;
+                bridge.add_video_source(id, codec, &wish.name, rx);
+            }
+        }
+        if wish.picture.is_none() && wish.tile && (is_new || self.at.picture.is_some()) {
+            bridge.add_tile(id, &wish.name);
+        }
+        if self.at.name != wish.name {
+            bridge.rename(id, &wish.name);
+        }
+        if wish.picture.is_some() {
+            bridge.set_video_muted(id, wish.muted);
+        }
+        self.at = wish.clone();
+    }
+
+    pub(super) fn end(&mut self, id: SourceId, wiring: &Wiring<'_>, commands: &mut Vec<Command>) {
+        if let Some((track, _)) = self.at.voice {
+            wiring.shard.send(sfu::Command::Untap { track, number: TAP });
+            wiring.bridge.remove_audio_source(id);
+        }
+        self.untap_picture(wiring.shard, commands);
+        wiring.bridge.remove_video_source(id);
+    }
+
+    fn untap_picture(&self, shard: &ShardHandle, commands: &mut Vec<Command>) {
+        if let Some((track, _)) = self.at.picture {
+            shard.send(sfu::Command::Untap { track, number: TAP });
+            commands.push(Command::SetBridgeWanted { track, wanted: None });
+        }
+    }
+}

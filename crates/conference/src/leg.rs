@@ -1,0 +1,348 @@
+//! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
+use room::{Command, LeaveReason, Notice, PublishRequest, TrackChange, TrackInfo};
+use rtp::lane::lane;
+use rtp::rtcp::NtpClock;
+use rtp::srtp::SrtpError;
+use sfu::driver::LegSockets;
+use sfu::transport::plain::{self, LegMedia, LegNumbers};
+use sfu::{PeerEvent, PeerEvents, ShardHandle};
+use tokio::sync::mpsc;
+use types::{Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackSid, TrackSource};
+
+use crate::bridge::{LegFormat, VIDEO_LANE};
+use crate::conference::{Conference, JoinError, LegJoin, Participant};
+use crate::meeting::{ActorMessage, ExecuteError};
+use crate::member::{Member, MemberEvent};
+
+/// Events that may wait for the leg's owner; keys of a remote beyond it are lost.
+const EVENT_QUEUE: usize = 64;
+/// Packets of sound in the lane of a prompt.
+const AUDIO_LANE: usize = 64;
+
+/// What the owner of a leg hears.
+#[derive(Debug)]
+pub enum LegEvent {
+    /// A key was pressed (`0` to `9`, `*`, `#`, `A` to `D`).
+    Key(char),
+    /// The room system has to be asked for a key frame in its signalling.
+    KeyFrameBySignalling,
+    /// Its media ceased, or the shard gave it up.
+    Lost,
+    /// It was taken out of the meeting.
+    Out(LeaveReason),
+}
+
+/// Ports for a leg on the shard of a meeting. Dropping it closes them.
+pub struct LegSeat {
+    conference: Conference,
+    peer: PeerId,
+    shard: ShardHandle,
+    sockets: LegSockets,
+}
+
+impl LegSeat {
+    /// Ports for sound: RTP, RTCP.
+    pub fn audio_ports(&self) -> (u16, u16) {
+        self.sockets.audio_ports()
+    }
+
+    /// Ports for the picture: RTP, RTCP.
+    pub fn video_ports(&self) -> (u16, u16) {
+        self.sockets.video_ports()
+    }
+
+    /// Lets media flow as it was agreed. Nobody hears or sees it, and it gets nothing, until it has
+    /// a prompt or joins.
+    ///
+    /// # Errors
+    /// Keys that do not fit their suite.
+    pub fn start(self, media: LegMedia, format: LegFormat) -> Result<Leg, SrtpError> {
+        let Self { conference, peer, shard, sockets } = self;
+        let now = Instant::now();
+        let numbers = LegNumbers {
+            audio_ssrc: rand::random(),
+            video_ssrc: rand::random(),
+            audio_seq: rand::random(),
+            video_seq: rand::random(),
+            audio_timestamp: rand::random(),
+            video_timestamp: rand::random(),
+        };
+        let clock = NtpClock::new(now, SystemTime::now());
+        // Says nothing of this machine, and is the same for sound and picture, as lip-sync needs.
+        let cname = format!("plenum-{:016x}", rand::random::<u64>());
+        let leg = Box::new(plain::Leg::new(media, numbers, cname, clock, now)?);
+        let (adapter, events) = mpsc::channel(EVENT_QUEUE);
+        let link = Link::default();
+        let sorter = LegSorter { link: link.clone(), adapter };
+        shard.give_sockets(peer, sockets);
+        shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
+        let place = Place::Outside { prompt: None };
+        let published = [None, None];
+        Ok(Leg { conference, peer, shard, format, published, events, link, place, ended: false })
+    }
+}
+
+/// A room system with media. Dropping it ends them and takes it out of its meeting.
+pub struct Leg {
+    conference: Conference,
+    peer: PeerId,
+    shard: ShardHandle,
+    format: LegFormat,
+    /// Its tracks in the meeting: sound, picture.
+    published: [Option<TrackSid>; 2],
+    events: mpsc::Receiver<RawEvent>,
+    link: Link,
+    place: Place,
+    ended: bool,
+}
+
+enum Place {
+    Outside { prompt: Option<Bridge> },
+    Inside { member: Member },
+}
+
+impl Leg {
+    /// Its number on its shard, for logs.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Shows it a text on a calm picture, with silence. For who is not in yet.
+    pub fn prompt(&mut self, text: &str) {
+        match &self.place {
+            Place::Outside { prompt: Some(bridge) } => bridge.add_tile(TILE, text),
+            Place::Outside { prompt: None } => {
+                let bridge = self.prompt_bridge();
+                bridge.add_tile(TILE, text);
+                self.place = Place::Outside { prompt: Some(bridge) };
+            }
+            Place::Inside { .. } => {}
+        }
+    }
+
+    fn prompt_bridge(&self) -> Bridge {
+        let bridge = self.conference.mcu().bridge("prompt", Arc::new(|_| {}));
+        if let Some(format) = self.format.video {
+            let (tx, rx) = lane(VIDEO_LANE, self.shard.bell());
+            let number = Codec::Video(format.codec).number();
+            bridge.add_video_sink(PICTURE, format, None, Layout::Grid, number, tx);
+            self.feed(MediaKind::Video, rx);
+        }
+        if let Some(audio) = self.format.audio {
+            let (tx, rx) = lane(AUDIO_LANE, self.shard.bell());
+            let options = AudioSinkOptions {
+                ptime: audio.ptime,
+                opus_bitrate: audio.opus_bitrate,
+                format: Codec::Audio(audio.codec).number(),
+            };
+            bridge.add_audio_sink(SOUND, audio.codec, None, options, tx);
+            self.feed(MediaKind::Audio, rx);
+        }
+        bridge
+    }
+
+    fn feed(&self, kind: MediaKind, lane: rtp::lane::LaneRx) {
+        self.shard.send(sfu::Command::FeedLeg { peer: self.peer, kind, lane });
+    }
+
+    /// Lets it into a meeting, whose roster it then stands in with its tracks.
+    ///
+    /// # Errors
+    /// As [`Conference::join`].
+    pub async fn join(
+        &mut self,
+        meeting: &MeetingId,
+        participant: Participant,
+    ) -> Result<ParticipantSid, JoinError> {
+        let raw = [self.conference.new_track_ids().0, self.conference.new_track_ids().0];
+        let join = LegJoin { peer: self.peer, raw, format: self.format, link: self.link.clone() };
+        let member = self.conference.join_leg(meeting, participant, join).await?;
+        let sid = member.sid().clone();
+        self.place = Place::Inside { member };
+        self.show_tracks().await;
+        Ok(sid)
+    }
+
+    /// Publishes what it sends, and shows as muted what it sends no more.
+    async fn show_tracks(&mut self) {
+        let Place::Inside { member } = &self.place else { return };
+        let peer = self.peer;
+        let mut done = member.execute(Command::Connected(peer)).await;
+        let mut published = self.published.clone();
+        for (kind, track) in [MediaKind::Audio, MediaKind::Video].into_iter().zip(&mut published) {
+            let sends = self.format.sends(kind);
+            done = done.and(match track {
+                Some(track) => {
+                    let change = TrackChange::Muted(!sends);
+                    member
+                        .execute(Command::ChangeTrack { peer, track: track.clone(), change })
+                        .await
+                }
+                None if sends => self.publish(member, kind).await.map(|sid| *track = Some(sid)),
+                None => Ok(()),
+            });
+        }
+        self.published = published;
+        if let Err(error) = done {
+            // It was put out, held by a host, or may not publish; it stays as it is then.
+            tracing::debug!(%peer, %error, "a room system's tracks");
+        }
+    }
+
+    async fn publish(&self, member: &Member, kind: MediaKind) -> Result<TrackSid, ExecuteError> {
+        let (id, sid) = self.conference.new_track_ids();
+        let (name, source, mime) = match kind {
+            MediaKind::Audio => ("microphone", TrackSource::Microphone, "audio/opus"),
+            MediaKind::Video => ("camera", TrackSource::Camera, ""),
+        };
+        let size = self.format.video.filter(|_| kind == MediaKind::Video);
+        let info = TrackInfo {
+            name: name.to_owned(),
+            source,
+            mime: mime.to_owned(),
+            width: size.map_or(0, |it| it.width),
+            height: size.map_or(0, |it| it.height),
+            layers: Vec::new(),
+            stream: name.to_owned(),
+            dtx: false,
+            stereo: false,
+            red_disabled: true,
+            encryption: 0,
+        };
+        let cid = name.to_owned();
+        let request = PublishRequest { id, sid: sid.clone(), cid, kind, info };
+        member.execute(Command::Publish { peer: self.peer, request }).await?;
+        // There is no media section to wait for: the track can be had at once.
+        member.execute(Command::TrackBound { track: id, mid: name.to_owned() }).await?;
+        Ok(sid)
+    }
+
+    /// The media were negotiated anew.
+    pub async fn update(&mut self, media: LegMedia, format: LegFormat) {
+        let media = Box::new(media);
+        self.shard.send(sfu::Command::UpdateLeg { peer: self.peer, media });
+        self.format = format;
+        match &mut self.place {
+            Place::Outside { prompt } => *prompt = None,
+            Place::Inside { member } => member.change_leg(format),
+        }
+        self.show_tracks().await;
+    }
+
+    /// The room system asked for a key frame in its signalling.
+    pub fn needs_key_frame(&self) {
+        match &self.place {
+            Place::Outside { prompt } => {
+                prompt.iter().for_each(|bridge| bridge.request_keyframe(PICTURE));
+            }
+            Place::Inside { member } => member.leg_needs_key_frame(),
+        }
+    }
+
+    /// What happens next; after [`LegEvent::Lost`] or [`LegEvent::Out`] nothing does.
+    pub async fn next_event(&mut self) -> LegEvent {
+        loop {
+            let raw = match &mut self.place {
+                Place::Outside { .. } => self.events.recv().await,
+                Place::Inside { member } => tokio::select! {
+                    raw = self.events.recv() => raw,
+                    event = member.next_event() => match event {
+                        Some(MemberEvent::Notice(Notice::Left(reason))) => {
+                            return LegEvent::Out(reason);
+                        }
+                        Some(_) => continue,
+                        None => return LegEvent::Out(LeaveReason::ServerStops),
+                    },
+                },
+            };
+            match raw {
+                Some(RawEvent::Key(key)) => return LegEvent::Key(key),
+                Some(RawEvent::BySignalling) => return LegEvent::KeyFrameBySignalling,
+                Some(RawEvent::NeedsKeyFrame) => self.needs_key_frame(),
+                None => return LegEvent::Lost,
+            }
+        }
+    }
+
+    /// Takes it out.
+    pub fn leave(mut self, reason: LeaveReason) {
+        let place = std::mem::replace(&mut self.place, Place::Outside { prompt: None });
+        if let Place::Inside { member } = place {
+            self.ended = true;
+            member.leave(reason);
+        }
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        // A member that is in takes its media along when it is dropped.
+        if !self.ended && matches!(self.place, Place::Outside { .. }) {
+            self.shard.send(sfu::Command::RemovePeer(self.peer));
+        }
+    }
+}
+
+const TILE: SourceId = SourceId(0);
+const PICTURE: SinkId = SinkId(1);
+const SOUND: SinkId = SinkId(2);
+
+/// The meeting's actor, once the leg is in.
+pub(crate) type Link = Arc<OnceLock<mpsc::UnboundedSender<ActorMessage>>>;
+
+/// Events of a leg for its owner; when it ends, their sender is dropped.
+#[derive(Debug)]
+enum RawEvent {
+    Key(char),
+    BySignalling,
+    NeedsKeyFrame,
+}
+
+/// Sorts a leg's events: the rules' to the meeting, if it is in one, the rest to its owner.
+struct LegSorter {
+    link: Link,
+    adapter: mpsc::Sender<RawEvent>,
+}
+
+impl PeerEvents for LegSorter {
+    fn event(&mut self, peer: PeerId, event: PeerEvent) {
+        let raw = match event {
+            PeerEvent::Tone(tone) => Some(RawEvent::Key(tone.digit)),
+            PeerEvent::KeyFrameBySignalling => Some(RawEvent::BySignalling),
+            event => match self.link.get() {
+                Some(actor) => {
+                    let _ = actor.send(ActorMessage::Peer { peer, event });
+                    None
+                }
+                None => {
+                    matches!(event, PeerEvent::LegNeedsKeyFrame).then_some(RawEvent::NeedsKeyFrame)
+                }
+            },
+        };
+        if let Some(raw) = raw
+            && self.adapter.try_send(raw).is_err()
+        {
+            tracing::debug!(%peer, "an event of a leg is dropped: its owner is behind");
+        }
+    }
+}
+
+impl Conference {
+    /// Ports for a room system on the shard of a meeting.
+    ///
+    /// # Errors
+    /// [`JoinError::Stopping`], and [`JoinError::NoPorts`] where all are taken.
+    pub fn seat_leg(&self, meeting: &MeetingId) -> Result<LegSeat, JoinError> {
+        let (peer, shard) = self.new_peer(meeting)?;
+        let sockets = self.ports().bind_leg().map_err(|error| {
+            tracing::error!(%error, "a room system cannot be taken");
+            JoinError::NoPorts
+        })?;
+        Ok(LegSeat { conference: self.clone(), peer, shard, sockets })
+    }
+}

@@ -1,0 +1,184 @@
+//! Which meeting was dialled, and by which PIN it is entered.
+
+use std::time::{Duration, Instant};
+
+use types::MeetingId;
+
+/// Wrong PINs until the call is ended.
+const TRIES: u32 = 3;
+/// The most digits of a PIN: then nobody has to press `#`.
+const MAX_DIGITS: usize = 10;
+/// The fewest digits of a PIN.
+const MIN_DIGITS: usize = 4;
+/// Without another digit for this long, what was entered counts as whole.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Without any digit for this long nobody is there.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was dialled: `meeting` or `meeting**pin`. Its `Debug` has no PIN in it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Dialled {
+    pub(super) meeting: MeetingId,
+    pub(super) pin: Option<String>,
+}
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialled")
+            .field("meeting", &self.meeting)
+            .field("pin", &self.pin.is_some())
+            .finish()
+    }
+}
+
+impl Dialled {
+    /// Reads the user part of an address; `None` if it names no meeting.
+    pub(super) fn read(user: &str) -> Option<Self> {
+        let user = percent_decoded(user)?;
+        let (meeting, pin) = match user.split_once("**") {
+            Some((meeting, pin)) => (meeting, Some(pin.to_owned())),
+            None => (user.as_str(), None),
+        };
+        let meeting = MeetingId::parse(meeting).ok()?;
+        Some(Self { meeting, pin: pin.filter(|pin| !pin.is_empty()) })
+    }
+}
+
+/// RFC 3261 section 19.1.2: `*` may come as `%2A`, letters of any script always do.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |it: Option<u8>| char::from(it?).to_digit(16);
+        let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+        bytes.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Takes a PIN from the keys of a remote. Sans-IO.
+pub(super) struct PinEntry {
+    digits: String,
+    tries: u32,
+    last_key: Instant,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Wait for more.
+    Wait,
+    /// Look whether this is the PIN.
+    Try(String),
+    /// Nobody enters anything.
+    GiveUp,
+}
+
+impl PinEntry {
+    /// `failed`: a wrong PIN was dialled already.
+    pub(super) fn new(failed: bool, now: Instant) -> Self {
+        Self { digits: String::new(), tries: u32::from(failed), last_key: now }
+    }
+
+    /// A key was pressed.
+    pub(super) fn key(&mut self, key: char, now: Instant) -> Step {
+        self.last_key = now;
+        match key {
+            '#' => self.submit(),
+            '*' => {
+                self.digits.clear();
+                Step::Wait
+            }
+            '0'..='9' => {
+                self.digits.push(key);
+                if self.digits.len() >= MAX_DIGITS { self.submit() } else { Step::Wait }
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// When [`Self::timeout`] is due.
+    pub(super) fn deadline(&self) -> Instant {
+        self.last_key + if self.digits.len() >= MIN_DIGITS { PAUSE } else { PATIENCE }
+    }
+
+    /// The deadline came.
+    pub(super) fn timeout(&mut self, now: Instant) -> Step {
+        if now < self.deadline() {
+            Step::Wait
+        } else if self.digits.len() >= MIN_DIGITS {
+            self.last_key = now;
+            self.submit()
+        } else {
+            Step::GiveUp
+        }
+    }
+
+    /// It was wrong. `true`: one more try.
+    pub(super) fn wrong(&mut self) -> bool {
+        self.tries += 1;
+        self.tries < TRIES
+    }
+
+    /// Digits so far, for the picture.
+    pub(super) fn entered(&self) -> usize {
+        self.digits.len()
+    }
+
+    fn submit(&mut self) -> Step {
+        match std::mem::take(&mut self.digits) {
+            digits if digits.is_empty() => Step::Wait,
+            digits => Step::Try(digits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dialled_is_a_meeting_with_or_without_a_pin() {
+        let read = |user| Dialled::read(user).map(|it| (it.meeting.to_string(), it.pin));
+        assert_eq!(read("Board"), Some(("board".into(), None)));
+        assert_eq!(read("board**1234"), Some(("board".into(), Some("1234".into()))));
+        assert_eq!(read("board%2A%2a1234"), Some(("board".into(), Some("1234".into()))));
+        assert_eq!(read("%D1%81%D0%BE%D0%B2%D0%B5%D1%82"), Some(("совет".into(), None)));
+        assert_eq!(read("board**"), Some(("board".into(), None)));
+        for wrong in ["", "**1234", "a b", "%zz", "%D1", "board%", "x\u{0}"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+        let shown = format!("{:?}", Dialled::read("board**1234").unwrap());
+        assert!(!shown.contains("1234"), "{shown}");
+    }
+
+    #[test]
+    fn a_pin_is_entered_with_a_hash_with_a_pause_or_by_its_tenth_digit() {
+        let start = Instant::now();
+        let mut entry = PinEntry::new(false, start);
+        let type_in = |entry: &mut PinEntry, keys: &str| {
+            keys.chars().map(|key| entry.key(key, start)).last().unwrap()
+        };
+        assert_eq!(type_in(&mut entry, "12*3456#"), Step::Try("3456".into()));
+        assert_eq!(type_in(&mut entry, "#"), Step::Wait, "nothing was entered");
+        assert_eq!(type_in(&mut entry, "0123456789"), Step::Try("0123456789".into()));
+        type_in(&mut entry, "1234");
+        assert_eq!(entry.timeout(start + Duration::from_secs(4)), Step::Wait);
+        assert_eq!(entry.timeout(start + PAUSE), Step::Try("1234".into()));
+        type_in(&mut entry, "12");
+        assert_eq!(entry.timeout(start + PAUSE), Step::Wait, "too short to be whole");
+        assert_eq!(entry.timeout(start + PATIENCE), Step::GiveUp);
+    }
+
+    #[test]
+    fn three_wrong_pins_end_it_and_the_dialled_one_counts() {
+        let mut entry = PinEntry::new(false, Instant::now());
+        assert_eq!([entry.wrong(), entry.wrong(), entry.wrong()], [true, true, false]);
+        let mut entry = PinEntry::new(true, Instant::now());
+        assert_eq!([entry.wrong(), entry.wrong()], [true, false]);
+    }
+}

@@ -1,0 +1,194 @@
+//! What a leg's SDP comes to: our side of it, and the media planes' words for what was agreed.
+
+use conference::{LegAudio, LegFormat, LegSeat};
+use mcu::VideoFormat;
+use sdp::{
+    AudioStream, Local, LocalAudio, LocalMedia, LocalPorts, LocalSrtp, LocalVideo, Negotiated,
+    NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap, VideoStream,
+};
+use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
+use types::{Codec, VideoCodec};
+
+/// Bits a second of Opus where the room system sets no limit: full-band speech and music.
+const OPUS_BITRATE: u32 = 64_000;
+
+/// What is agreed to with room systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaRules {
+    /// Encryption.
+    pub srtp: SrtpPolicy,
+    /// Media keys may travel over UDP and TCP, where anybody on the way can read them.
+    pub keys_over_cleartext: bool,
+    /// The largest picture.
+    pub picture: VideoCap,
+    /// Bits a second of a picture at most.
+    pub video_bitrate: u64,
+}
+
+/// Why a session was not agreed on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    /// The body cannot be read.
+    #[error("the session description cannot be read: {0}")]
+    Unreadable(#[from] ParseError),
+    /// There is nothing in common.
+    #[error(transparent)]
+    Refused(#[from] NegotiationError),
+}
+
+/// One leg's side of its negotiations.
+pub(super) struct Session {
+    local: LocalMedia,
+    pending: Option<sdp::Pending>,
+    agreed: Option<Negotiated>,
+}
+
+/// What was agreed.
+pub(super) struct Agreed {
+    pub(super) media: LegMedia,
+    pub(super) format: LegFormat,
+}
+
+impl Session {
+    /// `secure`: nobody can read the signalling.
+    pub(super) fn new(
+        seat: &LegSeat,
+        address: std::net::IpAddr,
+        rules: &MediaRules,
+        secure: bool,
+    ) -> Self {
+        let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
+        let audio = LocalAudio::new(ports(seat.audio_ports()), random_key());
+        let video = LocalVideo {
+            cap: rules.picture,
+            bitrate: rules.video_bitrate,
+            ..LocalVideo::new(ports(seat.video_ports()), random_key())
+        };
+        let keys_allowed = secure || rules.keys_over_cleartext;
+        let local = LocalMedia {
+            origin: Local::new(rand::random()),
+            address,
+            audio: Some(audio),
+            video: Some(video),
+            srtp: LocalSrtp::new(rules.srtp, keys_allowed),
+            rtcp_mux: true,
+        };
+        Self { local, pending: None, agreed: None }
+    }
+
+    /// Answers an offer.
+    pub(super) fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), SessionError> {
+        let answer = sdp::answer(&sdp::parse(offer)?, &self.local)?;
+        self.local.origin.advance();
+        let agreed = self.agree(answer.negotiated);
+        Ok((answer.text.into_bytes(), agreed))
+    }
+
+    /// An offer of ours: the first one, or what there is, again.
+    pub(super) fn offer(&mut self) -> Vec<u8> {
+        let offer = match &self.agreed {
+            Some(agreed) => sdp::reoffer(&self.local, agreed),
+            None => sdp::offer(&self.local),
+        };
+        self.local.origin.advance();
+        self.pending = Some(offer.pending);
+        offer.text.into_bytes()
+    }
+
+    /// Takes the answer to our offer; `None` if there was none.
+    pub(super) fn complete(&mut self, answer: &[u8]) -> Result<Option<Agreed>, SessionError> {
+        let Some(pending) = self.pending.take() else { return Ok(None) };
+        let negotiated = sdp::complete(&pending, &sdp::parse(answer)?)?;
+        Ok(Some(self.agree(negotiated)))
+    }
+
+    fn agree(&mut self, negotiated: Negotiated) -> Agreed {
+        let media = LegMedia {
+            audio: negotiated.audio.as_ref().map(audio_stream),
+            video: negotiated.video.as_ref().map(video_stream),
+        };
+        let format = format_of(&negotiated, self.local.video.as_ref().map(|it| it.bitrate));
+        self.agreed = Some(negotiated);
+        Agreed { media, format }
+    }
+}
+
+fn random_key() -> [u8; sdp::MAX_KEY] {
+    let mut key = [0; sdp::MAX_KEY];
+    rand::fill(&mut key);
+    key
+}
+
+fn format_of(negotiated: &Negotiated, our_bitrate: Option<u64>) -> LegFormat {
+    let audio = negotiated.audio.as_ref();
+    let video = negotiated.video.as_ref();
+    LegFormat {
+        audio: audio.filter(|it| it.transport.send).map(|it| LegAudio {
+            codec: it.codec,
+            ptime: it.ptime,
+            opus_bitrate: it
+                .opus
+                .max_average_bitrate
+                .map_or(OPUS_BITRATE, |it| it.min(OPUS_BITRATE)),
+        }),
+        video: video.filter(|it| it.transport.send).map(|it| {
+            let picture = it.picture();
+            // The peer's bandwidth is of the line, headers included.
+            let line = it.transport.bandwidth.map(|it| it * 9 / 10);
+            let limits = [Some(it.limits.max_bitrate), line, our_bitrate];
+            let bitrate = limits.into_iter().flatten().min().unwrap_or(u64::from(u32::MAX));
+            VideoFormat {
+                codec: it.codec,
+                width: u32::from(picture.width),
+                height: u32::from(picture.height),
+                fps: u32::from(picture.fps),
+                bitrate: u32::try_from(bitrate).unwrap_or(u32::MAX),
+                single_nal: it.codec == VideoCodec::H264 && it.packetization_mode == 0,
+            }
+        }),
+        sends_audio: audio.is_some_and(|it| it.transport.receive),
+        sends_video: video.is_some_and(|it| it.transport.receive),
+    }
+}
+
+fn audio_stream(stream: &AudioStream) -> LegStream {
+    let receives = stream.receive.iter().map(|(number, codec)| (*number, Codec::Audio(*codec)));
+    LegStream {
+        receives: receives.collect(),
+        telephone_event: stream.telephone_event.map(|it| (it.payload_type, it.clock)),
+        ..plain_stream(&stream.transport, Codec::Audio(stream.codec), stream.payload_type)
+    }
+}
+
+fn video_stream(stream: &VideoStream) -> LegStream {
+    let receives = stream.receive.iter().map(|(number, codec)| (*number, Codec::Video(*codec)));
+    LegStream {
+        receives: receives.collect(),
+        pli: stream.feedback.pli,
+        fir: stream.feedback.fir,
+        parameter_sets: stream.parameter_sets.clone(),
+        ..plain_stream(&stream.transport, Codec::Video(stream.codec), stream.payload_type)
+    }
+}
+
+fn plain_stream(transport: &Transport, codec: Codec, payload_type: u8) -> LegStream {
+    LegStream {
+        remote_rtp: transport.rtp,
+        remote_rtcp: transport.rtcp,
+        rtcp_mux: transport.rtcp_mux,
+        send: transport.send,
+        receive: transport.receive,
+        srtp: transport.srtp.as_ref().map(|it| SrtpKeys {
+            suite: it.suite,
+            local: it.local.key_and_salt().to_vec(),
+            remote: it.remote.key_and_salt().to_vec(),
+        }),
+        codec,
+        payload_type,
+        receives: Vec::new(),
+        telephone_event: None,
+        pli: false,
+        fir: false,
+        parameter_sets: Vec::new(),
+    }
+}

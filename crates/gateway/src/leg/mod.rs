@@ -1,0 +1,236 @@
+//! One call at work: from its INVITE to its end, between its signalling and a meeting.
+
+mod admission;
+mod line;
+mod media;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conference::access::{Admission, AdmissionError};
+use conference::{JoinError, Leg, LegSeat};
+use room::Refusal;
+use tokio::time::Instant;
+use types::MeetingId;
+
+use crate::gateway::Shared;
+use crate::sip::{Call, CallEvent, IncomingCall, Status};
+
+pub use media::MediaRules;
+
+use admission::Dialled;
+use line::{Caller, Line};
+use media::{Session, SessionError};
+
+/// Every refusal of a source that we do not know comes this long after its call: how fast it comes
+/// must not tell an unknown meeting from one that is closed.
+const REFUSAL_DELAY: Duration = Duration::from_millis(300);
+
+/// What a caller is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// It comes in at once.
+    In,
+    /// It is asked for the PIN; `true` if it has dialled a wrong one.
+    Ask { failed: bool },
+}
+
+/// Why a call is refused; the peer gets the status, the log the reason.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("no meeting's id was dialled")]
+    NoMeetingDialled,
+    #[error("there is no meeting {0}")]
+    NoSuchMeeting(MeetingId),
+    #[error("meeting {0} takes no room systems")]
+    NoRoomSystems(MeetingId),
+    #[error("too many wrong PINs came from this address")]
+    TooManyPins,
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("the media keys do not fit: {0}")]
+    Keys(#[from] rtp::srtp::SrtpError),
+}
+
+impl Refused {
+    fn status(&self) -> Status {
+        match self {
+            Self::NoMeetingDialled
+            | Self::NoSuchMeeting(_)
+            | Self::NoRoomSystems(_)
+            | Self::TooManyPins
+            | Self::Join(JoinError::NoSuchMeeting) => Status::NOT_FOUND,
+            Self::Join(JoinError::Stopping | JoinError::NoPorts) => Status::SERVICE_UNAVAILABLE,
+            Self::Join(JoinError::Refused(Refusal::MeetingFull { .. })) => Status::BUSY_HERE,
+            Self::Join(JoinError::Refused(_)) => Status::FORBIDDEN,
+            Self::Session(_) | Self::Keys(_) => Status::NOT_ACCEPTABLE_HERE,
+        }
+    }
+
+    /// For the peer; nothing about meetings.
+    fn words(&self) -> Option<String> {
+        match self {
+            Self::Session(error) => Some(error.to_string()),
+            Self::Join(JoinError::NoPorts | JoinError::Refused(_)) | Self::Keys(_) => {
+                Some(self.to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Answers a call and stays with it until its end.
+pub(crate) async fn answer(shared: Arc<Shared>, mut call: IncomingCall) {
+    let earliest = Instant::now() + REFUSAL_DELAY;
+    match begin(&shared, &mut call).await {
+        Ok(prepared) => prepared.run(shared, call).await,
+        Err(refused) => {
+            tracing::info!(reason = %refused, "a room system is refused");
+            metrics::counter!("plenum_sip_refused_total").increment(1);
+            let given_up = async { while call.next().await.is_some() {} };
+            if unless(tokio::time::sleep_until(earliest), given_up).await {
+                call.reject(refused.status(), refused.words().as_deref());
+            }
+        }
+    }
+}
+
+/// Whether `wait` came before `other`.
+async fn unless(wait: impl Future<Output = ()>, other: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        () = wait => true,
+        () = other => false,
+    }
+}
+
+/// A call that can be answered.
+struct Prepared {
+    meeting: MeetingId,
+    entry: Entry,
+    caller: Caller,
+    session: Session,
+    media: Media,
+}
+
+/// How far its media are.
+enum Media {
+    /// The caller's offer has an answer, and its leg is there.
+    Answered { leg: Leg, answer: Vec<u8> },
+    /// It made no offer: ours goes out with the 200, its answer comes in the ACK.
+    Offered { seat: LegSeat, offer: Vec<u8> },
+}
+
+async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
+    let (meeting, entry, host) = admit(shared, call)?;
+    let seat = shared.conference.seat_leg(&meeting)?;
+    let address = shared.announced_for(call.source);
+    let mut session = Session::new(&seat, address, &shared.media, call.secure);
+    let caller = Caller::of(call, host);
+    let media = match call.offer.take() {
+        Some(offer) => {
+            let (answer, agreed) = session.answer(&offer)?;
+            let mut leg = seat.start(agreed.media, agreed.format)?;
+            if entry == Entry::In {
+                leg.join(&meeting, caller.participant()).await?;
+            }
+            Media::Answered { leg, answer }
+        }
+        None => Media::Offered { seat, offer: session.offer() },
+    };
+    Ok(Prepared { meeting, entry, caller, session, media })
+}
+
+/// Whether a caller may come in, and whether as a host.
+fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, bool), Refused> {
+    let dialled = call.user.as_deref().and_then(Dialled::read).ok_or(Refused::NoMeetingDialled)?;
+    let Dialled { meeting, pin } = dialled;
+    let directory = shared.conference.directory();
+    let Some(settings) = directory.find(&meeting) else {
+        return Err(Refused::NoSuchMeeting(meeting));
+    };
+    if !settings.room_systems {
+        return Err(Refused::NoRoomSystems(meeting));
+    }
+    let source = call.source.ip();
+    let asks = settings.guest_pin.is_some() || settings.host_pin.is_some();
+    if asks && pin.is_some() && !shared.may_try_pin(source) {
+        return Err(Refused::TooManyPins);
+    }
+    match directory.admit(&meeting, pin.as_deref()) {
+        Ok(Admission { role, .. }) => {
+            Ok((meeting, Entry::In, role == conference::access::Role::Host))
+        }
+        Err(AdmissionError::PinRequired) if shared.may_try_pin(source) => {
+            Ok((meeting, Entry::Ask { failed: false }, false))
+        }
+        Err(AdmissionError::PinRequired) => Err(Refused::TooManyPins),
+        Err(AdmissionError::PinWrong) => {
+            shared.note_wrong_pin(source);
+            Ok((meeting, Entry::Ask { failed: true }, false))
+        }
+        Err(AdmissionError::NotFound) => Err(Refused::NoSuchMeeting(meeting)),
+    }
+}
+
+impl Prepared {
+    async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
+        let Self { meeting, entry, caller, mut session, media } = self;
+        let source = incoming.source.ip();
+        let (call, leg) = match media {
+            Media::Answered { leg, answer } => match incoming.accept(answer) {
+                Ok(call) => (call, leg),
+                Err(error) => return tracing::info!(%error, "the caller gave up"),
+            },
+            Media::Offered { seat, offer } => {
+                let call = match incoming.accept(offer) {
+                    Ok(call) => call,
+                    Err(error) => return tracing::info!(%error, "the caller gave up"),
+                };
+                let late = late_answer(call, &mut session, seat).await;
+                let Some((call, mut leg)) = late else { return };
+                if entry == Entry::In
+                    && let Err(error) = leg.join(&meeting, caller.participant()).await
+                {
+                    tracing::info!(reason = %error, "a room system is refused");
+                    metrics::counter!("plenum_sip_refused_total").increment(1);
+                    return line::hang_up(&call).await;
+                }
+                (call, leg)
+            }
+        };
+        let line = Line::new(shared, call, session, leg, meeting, caller, source);
+        match entry {
+            Entry::In => line.talk().await,
+            Entry::Ask { failed } => line.ask_pin(failed).await,
+        }
+    }
+}
+
+/// Waits for the answer to our offer, which comes in the ACK.
+async fn late_answer(mut call: Call, session: &mut Session, seat: LegSeat) -> Option<(Call, Leg)> {
+    let answer = loop {
+        match call.next().await? {
+            CallEvent::Confirmed { answer } => break answer,
+            CallEvent::Bye { .. } | CallEvent::Cancelled | CallEvent::TimedOut => return None,
+            _ => {}
+        }
+    };
+    let started = match answer.map(|answer| session.complete(&answer)) {
+        Some(Ok(Some(agreed))) => {
+            seat.start(agreed.media, agreed.format).map_err(|error| error.to_string())
+        }
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(None)) | None => Err("there was no answer to our offer".to_owned()),
+    };
+    match started {
+        Ok(leg) => Some((call, leg)),
+        Err(reason) => {
+            tracing::info!(reason, "no session with a room system");
+            line::hang_up(&call).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The gateway to room systems, as the configuration wants it.
+
+use conference::Conference;
+use gateway::sip::{SipConfig, StartError};
+use gateway::{Gateway, GatewayConfig, MediaRules};
+use sdp::{SrtpPolicy, VideoCap};
+
+use crate::config::{Config, ConfigError, Listen, Srtp};
+
+/// What room systems are sent, and asked to send, at most: what one core composes with ease.
+const PICTURE: VideoCap = VideoCap { width: 1280, height: 720, fps: 30 };
+/// Bits a second of such a picture.
+const VIDEO_BITRATE: u64 = 2_000_000;
+
+/// Why room systems cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomSystemsError {
+    /// No address is known.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Signalling does not start.
+    #[error("{error}{}", cause(.error))]
+    Start {
+        /// Why.
+        error: StartError,
+    },
+}
+
+fn cause(error: &StartError) -> String {
+    std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default()
+}
+
+/// Listens for calls; `None` where every listener is off.
+pub async fn start(
+    config: &Config,
+    conference: &Conference,
+) -> Result<Option<Gateway>, RoomSystemsError> {
+    let addresses = |listen: Listen| listen.address().into_iter().collect::<Vec<_>>();
+    let announced = config.announced()?;
+    let sip = SipConfig {
+        udp: addresses(config.sip.udp_listen),
+        tcp: addresses(config.sip.tcp_listen),
+        announced: announced.first().copied(),
+        ..SipConfig::default()
+    };
+    if sip.udp.is_empty() && sip.tcp.is_empty() {
+        return Ok(None);
+    }
+    let media = MediaRules {
+        srtp: match config.sip.srtp {
+            Srtp::Allowed => SrtpPolicy::Optional,
+            Srtp::Required => SrtpPolicy::Required,
+        },
+        keys_over_cleartext: config.sip.keys_over_cleartext,
+        picture: PICTURE,
+        video_bitrate: VIDEO_BITRATE,
+    };
+    let gateway = GatewayConfig { sip, announced, media };
+    match Gateway::start(gateway, conference.clone()).await {
+        Ok(gateway) => Ok(Some(gateway)),
+        Err(error) => Err(RoomSystemsError::Start { error }),
+    }
+}

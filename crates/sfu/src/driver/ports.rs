@@ -1,0 +1,111 @@
+//! UDP ports of plain legs: pairs from a range, for RTP on the even port and RTCP on the next one
+//! (RFC 3550 section 11).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use udp::{Purpose, Socket};
+
+/// The four ports of a leg. Dropping them closes them.
+#[derive(Debug)]
+pub struct LegSockets {
+    pub(super) audio: Pair,
+    pub(super) video: Pair,
+}
+
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) rtp: Socket,
+    pub(super) rtcp: Socket,
+}
+
+impl LegSockets {
+    /// Ports for sound: RTP, RTCP.
+    pub fn audio_ports(&self) -> (u16, u16) {
+        self.audio.ports()
+    }
+
+    /// Ports for the picture: RTP, RTCP.
+    pub fn video_ports(&self) -> (u16, u16) {
+        self.video.ports()
+    }
+}
+
+impl Pair {
+    fn ports(&self) -> (u16, u16) {
+        (self.rtp.local_addr().port(), self.rtcp.local_addr().port())
+    }
+}
+
+/// The range that plain legs take their ports from. The system knows which are taken: nothing is
+/// kept here that could leak.
+#[derive(Debug)]
+pub struct PortRange {
+    ip: IpAddr,
+    first: u16,
+    pairs: u32,
+    /// Goes round, so that a port that was just closed is not the next to be taken: late packets of
+    /// the call before would come to it.
+    next: AtomicU32,
+}
+
+/// All ports of the range are taken, or the system gives none.
+#[derive(Debug, thiserror::Error)]
+#[error("no free pair of UDP ports for media: {0}")]
+pub struct NoPorts(#[source] io::Error);
+
+impl PortRange {
+    /// The ports `min` to `max` of `ip`.
+    pub fn new(ip: IpAddr, min: u16, max: u16) -> Self {
+        let first = min.saturating_add(min % 2);
+        let pairs = (u32::from(max) + 1).saturating_sub(u32::from(first)) / 2;
+        Self { ip, first, pairs, next: AtomicU32::new(0) }
+    }
+
+    /// Binds the ports of a leg.
+    ///
+    /// # Errors
+    /// [`NoPorts`].
+    pub fn bind_leg(&self) -> Result<LegSockets, NoPorts> {
+        Ok(LegSockets { audio: self.bind_pair()?, video: self.bind_pair()? })
+    }
+
+    fn bind_pair(&self) -> Result<Pair, NoPorts> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for _ in 0..self.pairs {
+            let pair = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
+            let port = u32::from(self.first) + 2 * pair;
+            match self.bind_at(port as u16) {
+                Ok(pair) => return Ok(pair),
+                Err(error) => last = error,
+            }
+        }
+        Err(NoPorts(last))
+    }
+
+    fn bind_at(&self, port: u16) -> io::Result<Pair> {
+        let bind = |port| Socket::bind_for(SocketAddr::new(self.ip, port), Purpose::One);
+        Ok(Pair { rtp: bind(port)?, rtcp: bind(port.saturating_add(1))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_even_go_round_and_come_back_when_dropped() {
+        let range = PortRange::new(IpAddr::from([127, 0, 0, 1]), 23_001, 23_009);
+        let first = range.bind_leg().unwrap();
+        assert_eq!(
+            (first.audio_ports(), first.video_ports()),
+            ((23_002, 23_003), (23_004, 23_005))
+        );
+        let second = range.bind_leg().unwrap();
+        assert_eq!(second.audio_ports(), (23_006, 23_007));
+        assert!(range.bind_leg().is_err());
+        drop(first);
+        assert_eq!(range.bind_leg().unwrap().video_ports().0 % 2, 0);
+    }
+}

@@ -1,0 +1,215 @@
+//! A room system meets people in browsers. What each receives is told by its content.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use tests::analyse::{self, Area, Picture, WHOLE};
+use tests::baresip::{Baresip, BaresipConfig};
+use tests::browser::Browser;
+use tests::media::{BLUE, GREEN, Mark, RED, wav};
+use tests::server::Server;
+use tests::story::Story;
+use tests::wait;
+
+/// Distance between what is heard of others and of oneself.
+const APART_DB: f64 = 40.0;
+/// Shown frames a second of a clip of fifteen.
+const STEPS_A_SECOND: f64 = 10.0;
+/// A leaving sender is gone from everybody's picture and sound within this time.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this time nothing more may be lost.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// The two tiles of a grid, as shares of the picture: left and right of the middle.
+const LEFT: Area = [0.0, 0.25, 0.5, 0.75];
+const RIGHT: Area = [0.5, 0.25, 1.0, 0.75];
+
+/// Two people in browsers and a room system in one meeting.
+struct Meeting {
+    story: Story,
+    server: Server,
+    people: [Browser; 2],
+    room: Baresip,
+    room_identity: String,
+}
+
+impl Meeting {
+    fn begin(name: &str, config: BaresipConfig) -> Self {
+        let story = Story::begin(name);
+        let server = Server::start(&story);
+        let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+        for person in &mut people {
+            person.join_through_page("demo");
+        }
+        let mut room = Baresip::start(&story, config);
+        room.dial(&server.dial("demo", config.transport));
+        let room_identity = people[0].wait_for_room_system();
+        Self { story, server, people, room, room_identity }
+    }
+
+    /// Everybody sees and hears everybody else, and not themselves.
+    fn all_meet(&mut self) {
+        let began = Instant::now();
+        let identities = [self.people[0].identity.clone(), self.people[1].identity.clone()];
+        self.people[0].wait_for_picture(&identities[1]);
+        self.people[1].wait_for_picture(&identities[0]);
+        for person in &mut self.people {
+            person.wait_for_picture(&self.room_identity);
+        }
+        self.wait_for_tiles();
+        wait::until("everything has settled", SETTLED * 2, || {
+            (began.elapsed() > SETTLED).then_some(())
+        });
+        let before = self.lost();
+        self.people_receive();
+        self.room_receives();
+        assert_eq!(self.lost(), before, "packets were lost");
+        let received = self.server.metric("plenum_leg_received_total");
+        assert!(received > 300.0, "only {received} packets of the room are counted");
+    }
+
+    fn lost(&mut self) -> Vec<i64> {
+        let lost = |it: &mut Browser| it.inbound().iter().map(|it| it.lost).sum();
+        let mut lost: Vec<i64> = self.people.iter_mut().map(lost).collect();
+        lost.push(self.room.lost());
+        let metrics =
+            ["plenum_lane_dropped_total", "plenum_leg_lost_total", "plenum_leg_lost_there_total"];
+        lost.extend(metrics.map(|metric| self.server.metric(metric) as i64));
+        lost
+    }
+
+    fn people_receive(&mut self) {
+        let room = (self.room_identity.clone(), BLUE);
+        let senders = self.people.each_ref().map(|it| (it.identity.clone(), it.mark));
+        for person in &mut self.people {
+            let me = person.mark;
+            for (identity, mark) in senders.iter().chain([&room]).filter(|it| it.1 != me) {
+                let steps = person.steps(identity, 3.0) as f64 / 3.0;
+                assert!(steps >= STEPS_A_SECOND, "{} sees {steps} steps a second", me.name);
+                let file = self.story.file(&format!("{}-sees-{}.png", me.name, mark.name));
+                person.picture(identity, &file);
+                let share = Picture::read(&file).share(*mark, WHOLE);
+                assert!(share > 0.7, "{} fills {share} of {}'s picture", mark.name, me.name);
+                let heard = person.record(identity, 2.0);
+                let file = self.story.file(&format!("{}-hears-{}.wav", me.name, mark.name));
+                std::fs::write(file, wav(&heard)).unwrap();
+                // The first moments of a recording hold the filter's start.
+                hears(me, &[*mark], &heard[heard.len() / 4..], 48_000);
+            }
+        }
+    }
+
+    /// Waits until each person's colour stands in one tile.
+    fn wait_for_tiles(&mut self) {
+        wait::until("the room sees both", PATIENCE, || {
+            let picture = Picture::read(&self.room.picture("waits.png"));
+            let seen = |mark| picture.share(mark, LEFT).max(picture.share(mark, RIGHT)) > 0.3;
+            (seen(RED) && seen(GREEN)).then_some(())
+        });
+    }
+
+    fn room_receives(&mut self) {
+        let (samples, rate) = self.room.heard(3.0);
+        hears(BLUE, &[RED, GREEN], &samples, rate);
+
+        let picture = Picture::read(&self.room.picture("sees.png"));
+        let (tile_of_red, tile_of_green) =
+            if picture.share(RED, LEFT) > 0.1 { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
+        for (mark, tile) in [(RED, tile_of_red), (GREEN, tile_of_green)] {
+            let share = picture.share(mark, tile);
+            assert!(share > 0.3, "{} fills {share} of its tile", mark.name);
+            let steps = self.steps_in(tile);
+            assert!(
+                steps >= STEPS_A_SECOND,
+                "the room sees {steps} steps a second of {}",
+                mark.name
+            );
+        }
+        assert!(picture.share(BLUE, WHOLE) < 0.02, "the room sees itself");
+    }
+
+    /// How many frames of a tile the room is shown in a second: the clip's own counter says how far
+    /// it came, and the room's count of frames that it did not come there in jumps.
+    fn steps_in(&mut self, tile: Area) -> f64 {
+        let (began, frames) = (Instant::now(), self.room.frames());
+        let first = self.counter(tile);
+        let (samples, _) = self.room.heard(2.0);
+        assert!(!samples.is_empty());
+        let last = self.counter(tile);
+        let seconds = began.elapsed().as_secs_f64();
+        // The clip has 120 frames and begins anew.
+        let steps = f64::from((last + 120 - first) % 120) / seconds;
+        steps.min((self.room.frames() - frames) as f64 / seconds)
+    }
+
+    fn counter(&mut self, tile: Area) -> u32 {
+        wait::until("a frame counter is read", PATIENCE, || {
+            Picture::read(&self.room.picture("counter.png")).counter(tile)
+        })
+    }
+}
+
+/// A recording has the others' tones, and its listener's own far below.
+fn hears(me: Mark, others: &[Mark], samples: &[i16], rate: u32) {
+    let own = analyse::level_at(samples, rate, me.tone);
+    let mut levels = String::new();
+    for other in others {
+        let level = analyse::level_at(samples, rate, other.tone);
+        let _ = write!(levels, "{} {level:.1} dB, ", other.name);
+        assert!(level > -40.0, "{} hears {} at {level} dB", me.name, other.name);
+        assert!(level - own >= APART_DB, "{}: {level} dB against {own} dB", me.name);
+    }
+    println!("{} hears {levels}itself {own:.1} dB", me.name);
+}
+
+/// The whole story of one call: all meet, one after the other leaves.
+fn meet_and_leave(name: &str, config: BaresipConfig) {
+    let mut meeting = Meeting::begin(name, config);
+    meeting.all_meet();
+
+    // Who leaves is gone from the room's picture and sound.
+    let [red, green] = &mut meeting.people;
+    let who = red.identity.clone();
+    let _ = red.evaluate("() => window.plenum.room.disconnect()");
+    let left = Instant::now();
+    let room = &mut meeting.room;
+    wait::until("red is gone from the room's picture", GONE_WITHIN, || {
+        let picture = Picture::read(&room.picture("leaves.png"));
+        (picture.share(RED, WHOLE) < 0.01).then_some(())
+    });
+    green.wait_until_gone(&who, GONE_WITHIN.saturating_sub(left.elapsed()));
+    let (samples, rate) = room.heard(1.0);
+    let [red, green] = [RED, GREEN].map(|it| analyse::level_at(&samples, rate, it.tone));
+    assert!(
+        green > -40.0 && green - red >= APART_DB,
+        "the room hears red at {red}, green at {green}"
+    );
+
+    // And the room from the others'.
+    let identity = meeting.room_identity.clone();
+    meeting.room.hang_up();
+    meeting.people[1].wait_until_gone(&identity, GONE_WITHIN);
+    wait::until("the call is counted out", GONE_WITHIN, || {
+        (meeting.server.metric("plenum_sip_calls") == 0.0).then_some(())
+    });
+    meeting.server.stop();
+}
+
+#[test]
+fn a_room_system_meets_two_browsers() {
+    meet_and_leave("a_room_system_meets_two_browsers", BaresipConfig::new(BLUE));
+}
+
+#[test]
+fn an_encrypted_room_system_with_opus_meets_two_browsers() {
+    let config =
+        BaresipConfig { audio: "opus", srtp: true, transport: "tcp", ..BaresipConfig::new(BLUE) };
+    meet_and_leave("an_encrypted_room_system_with_opus_meets_two_browsers", config);
+}
+
+#[test]
+fn a_room_system_with_vp8_and_g722_meets_two_browsers() {
+    let config = BaresipConfig { audio: "g722", video: "VP8", ..BaresipConfig::new(BLUE) };
+    meet_and_leave("a_room_system_with_vp8_and_g722_meets_two_browsers", config);
+}
