@@ -18,7 +18,7 @@ pub struct Server {
     process: Child,
     /// `http://127.0.0.1:port`.
     pub origin: String,
-    /// Where it listens for SIP, by transport: `UDP`, `TCP`, `TLS`.
+    /// Where it listens for SIP, by transport: `udp`, `tcp`, `tls`.
     sip: HashMap<String, SocketAddr>,
 }
 
@@ -48,6 +48,7 @@ impl Server {
         let mut process = Command::new(program)
             .args(["serve", "--dev", "--config"])
             .arg(file)
+            .env("PLENUM_DATA_DIR", story.file("data"))
             .env("PLENUM_HTTP_LISTEN", "127.0.0.1:0")
             .env("PLENUM_SIP_UDP_LISTEN", "127.0.0.1:0")
             .env("PLENUM_SIP_TCP_LISTEN", "127.0.0.1:0")
@@ -69,9 +70,8 @@ impl Server {
             if let Some((_, address)) = line.split_once("http://") {
                 origin = Some(format!("http://{}", address.trim_end_matches('/')));
             } else if let Some((_, dial)) = line.split_once("sip:MEETING@") {
-                let (address, transport) = dial.split_once(' ').expect("address and transport");
-                let transport = transport.trim_matches(['(', ')']).to_owned();
-                sip.insert(transport, address.parse().expect("an address"));
+                let (address, transport) = dial.split_once(";transport=").unwrap_or((dial, "udp"));
+                sip.insert(transport.to_owned(), address.parse().expect("an address"));
             } else if line.contains("Data:") {
                 break;
             }
@@ -82,13 +82,12 @@ impl Server {
         Self { process, origin, sip }
     }
 
-    /// What a room system dials for a meeting, over UDP, TCP or TLS.
+    /// What a room system dials for a meeting, over `udp`, `tcp` or `tls`.
     ///
     /// # Panics
     /// When the server does not listen there.
     pub fn dial(&self, meeting: &str, transport: &str) -> String {
-        let transport = transport.to_uppercase();
-        let address = self.sip.get(&transport);
+        let address = self.sip.get(transport);
         let address = address.unwrap_or_else(|| panic!("no {transport}: {:?}", self.sip));
         format!("sip:{meeting}@{address}")
     }

@@ -1,5 +1,6 @@
 //! L4: HTTP: the project's own REST API, health and metrics, and the page.
 
+mod authority;
 mod health;
 mod join;
 mod page;
@@ -33,6 +34,7 @@ pub struct Api {
     signing_key: String,
     ready: Ready,
     metrics: PrometheusHandle,
+    authority: authority::Root,
     joins: Arc<Mutex<Limiter>>,
     wrong_pins: Arc<Mutex<Limiter>>,
 }
@@ -52,23 +54,44 @@ impl Api {
             signing_key,
             ready,
             metrics,
+            authority: Arc::new(|| None),
             joins: Arc::new(Mutex::new(Limiter::new(JOINS, ADDRESSES))),
             wrong_pins: Arc::new(Mutex::new(Limiter::new(WRONG_PINS, ADDRESSES))),
         }
+    }
+
+    /// `root` gives the local authority's root certificate, PEM, while there is one.
+    #[must_use]
+    pub fn with_authority(
+        self,
+        root: impl Fn() -> Option<Arc<str>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { authority: Arc::new(root), ..self }
     }
 }
 
 /// All routes. Has to be served with the client's address as connection information.
 pub fn router(state: Api) -> Router {
-    Router::new()
+    always()
         .route("/api/v1/meetings/{id}/join", post(join::join))
         .route("/api/{*rest}", any(problem::no_such_endpoint))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)
+}
+
+/// What is answered over plain HTTP even where everything else is told to use HTTPS: monitoring
+/// and the root certificate, without which nobody gets as far as HTTPS.
+pub fn router_in_clear(state: Api) -> Router {
+    always().with_state(state)
+}
+
+fn always() -> Router<Api> {
+    Router::new()
+        .route("/authority.pem", get(authority::root))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
 }
 
 #[cfg(test)]

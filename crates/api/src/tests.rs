@@ -152,3 +152,22 @@ async fn readiness_follows_the_program() {
     server.ready.set(true);
     assert_eq!(server.get("/readyz").await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn the_authoritys_root_is_handed_out_in_clear_too_where_there_is_one() {
+    let mut server = Server::new();
+    let (status, _, _) = server.get("/authority.pem").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "there is none");
+    server.api = server.api.with_authority(|| Some("the root".into()));
+    let (status, headers, body) = server.get("/authority.pem").await;
+    assert_eq!((status, body.as_slice()), (StatusCode::OK, "the root".as_bytes()));
+    assert_eq!(headers[header::CONTENT_TYPE], "application/x-pem-file");
+
+    for (path, wanted) in
+        [("/authority.pem", 200), ("/healthz", 200), ("/metrics", 200), ("/", 404)]
+    {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = crate::router_in_clear(server.api.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), wanted, "{path}");
+    }
+}

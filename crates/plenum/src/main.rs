@@ -1,6 +1,9 @@
 //! The program: reads its configuration, builds everything, owns the order of start and shutdown.
 
+mod certificate;
 mod config;
+mod http;
+mod https;
 mod room_systems;
 mod serve;
 
@@ -10,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::serve::ServeError;
 
 /// A video-conferencing server and gateway.
 #[derive(Debug, Parser)]
@@ -22,13 +26,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server.
-    Serve(Serve),
+    Serve(Settings),
+    /// Print the root certificate of the local authority, PEM, for browsers to install.
+    Authority(Settings),
     /// Print the annotated example of the configuration.
     ExampleConfig,
 }
 
 #[derive(Debug, Args)]
-struct Serve {
+struct Settings {
     /// The configuration; plenum.toml in this folder if there is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,23 +45,30 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let done = match Cli::parse().command {
         Command::ExampleConfig => {
             print!("{}", config::example());
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Command::Serve(Serve { config, dev }) => {
-            let default = PathBuf::from("plenum.toml");
-            let path = config.or_else(|| default.exists().then_some(default));
-            let loaded = Config::load(path.as_deref(), std::env::vars(), dev);
-            let done = loaded.map_err(serve::ServeError::from).and_then(serve::run);
-            match done {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("plenum: {error}");
-                    ExitCode::FAILURE
-                }
-            }
+        Command::Authority(settings) => settings.load().and_then(|config| {
+            print!("{}", certificate::local_root(&config)?);
+            Ok(())
+        }),
+        Command::Serve(settings) => settings.load().and_then(serve::run),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plenum: {error}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+impl Settings {
+    fn load(self) -> Result<Config, ServeError> {
+        let default = PathBuf::from("plenum.toml");
+        let path = self.config.or_else(|| default.exists().then_some(default));
+        Ok(Config::load(path.as_deref(), std::env::vars(), self.dev)?)
     }
 }

@@ -1,10 +1,11 @@
 //! The gateway to room systems, as the configuration wants it.
 
 use conference::Conference;
-use gateway::sip::{SipConfig, StartError};
+use gateway::sip::{SipConfig, StartError, TlsConfig};
 use gateway::{Gateway, GatewayConfig, MediaRules};
 use sdp::{SrtpPolicy, VideoCap};
 
+use crate::certificate::{CertificateError, Certificates};
 use crate::config::{Config, ConfigError, Listen, Srtp};
 
 /// What room systems are sent, and asked to send, at most: what one core composes with ease.
@@ -18,12 +19,20 @@ pub enum RoomSystemsError {
     /// No address is known.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// No certificate for SIP over TLS.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Signalling does not start.
     #[error("{error}{}", cause(.error))]
     Start {
         /// Why.
         error: StartError,
     },
+}
+
+fn tls(certificates: &Certificates, config: &Config) -> Result<TlsConfig, CertificateError> {
+    let client = certificates.sip_client(config.sip.ca_file.as_deref())?;
+    Ok(TlsConfig { server: certificates.sip()?, client: Some(client) })
 }
 
 fn cause(error: &StartError) -> String {
@@ -34,16 +43,19 @@ fn cause(error: &StartError) -> String {
 pub async fn start(
     config: &Config,
     conference: &Conference,
+    certificates: Option<&Certificates>,
 ) -> Result<Option<Gateway>, RoomSystemsError> {
     let addresses = |listen: Listen| listen.address().into_iter().collect::<Vec<_>>();
     let announced = config.announced()?;
     let sip = SipConfig {
         udp: addresses(config.sip.udp_listen),
         tcp: addresses(config.sip.tcp_listen),
+        tls: addresses(config.sip.tls_listen),
+        certificates: certificates.map(|it| tls(it, config)).transpose()?,
         announced: announced.first().copied(),
         ..SipConfig::default()
     };
-    if sip.udp.is_empty() && sip.tcp.is_empty() {
+    if [&sip.udp, &sip.tcp, &sip.tls].iter().all(|it| it.is_empty()) {
         return Ok(None);
     }
     let media = MediaRules {

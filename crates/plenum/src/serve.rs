@@ -3,24 +3,24 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use api::{Api, Ready};
 use conference::Conference;
 use conference::access::{Directory, KeyRights};
 use gateway::Gateway;
-use gateway::sip::SipStats;
+use gateway::sip::{SipStats, Transport};
 use livekit::LiveKit;
 use mcu::{Mcu, McuConfig};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sfu::ShardHandle;
 use sfu::driver::{PortRange, ShardConfig};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::{Config, ConfigError, Log, LogFormat, Rtp};
+use crate::http::{Servers, redirecting};
 use crate::room_systems::{self, RoomSystemsError};
 
 /// The key by which the page's own tokens are signed; its secret is made at start.
@@ -36,6 +36,9 @@ pub enum ServeError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// There is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Something cannot be listened on.
     #[error("cannot listen on {address} for {what}: {source}")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
@@ -81,30 +84,36 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let ports = PortRange::new(config.http.listen.ip(), port_min, port_max);
     let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
     let ready = Ready::default();
-    let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics);
+    let certificates = open_certificates(&config)?;
+    let root = certificates.clone();
+    let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
+        .with_authority(move || root.as_ref().and_then(|it| it.root()));
+    let in_clear = api::router_in_clear(api.clone());
     let routes =
         livekit::router(LiveKit { conference: conference.clone(), keys }).merge(api::router(api));
 
-    let listen = config.http.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen {
-        what: "HTTP",
-        address: listen,
-        source,
-    })?;
-    let address = listener.local_addr().unwrap_or(listen);
-    let (stop_http, http_stops) = oneshot::channel::<()>();
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let http = tokio::spawn(async move {
-        let stopped = async {
-            let _ = http_stops.await;
-        };
-        axum::serve(listener, service).with_graceful_shutdown(stopped).await
-    });
-    let gateway = room_systems::start(&config, &conference).await?.map(Arc::new);
+    let mut servers = Servers::default();
+    let https = match (config.http.tls_listen.address(), &certificates) {
+        (Some(listen), Some(certificates)) => {
+            Some(servers.tls(listen, certificates.https()?, routes.clone()).await?)
+        }
+        _ => None,
+    };
+    let plain = match https {
+        Some(https) if !config.dev => redirecting(in_clear, https.port()),
+        _ => routes,
+    };
+    let http = servers.plain(config.http.listen, plain).await?;
+    let gateway = room_systems::start(&config, &conference, certificates.as_deref()).await?;
+    let gateway = gateway.map(Arc::new);
+    if let Some(certificates) = certificates {
+        let refused = |source| ServeError::System { what: "listening for signals", source };
+        tokio::spawn(certificate::follow(certificates).map_err(refused)?);
+    }
     let counting = tokio::spawn(count(conference.clone(), gateway.clone()));
     ready.set(true);
-    tracing::info!(%address, "ready");
-    greet(address, gateway.as_deref(), &config);
+    tracing::info!(%http, https = https.map(tracing::field::display), "ready");
+    greet(http, https, gateway.as_deref(), &config)?;
 
     wait_for_end().await?;
 
@@ -115,12 +124,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     }
     conference.stop().await;
     tracing::info!("stopping: HTTP");
-    let _ = stop_http.send(());
-    match tokio::time::timeout(HTTP_FAREWELL, http).await {
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "HTTP ended with an error"),
-        Ok(Ok(Ok(()))) => {}
-        Ok(Err(_)) | Err(_) => tracing::warn!("some requests did not end in time"),
-    }
+    servers.stop(HTTP_FAREWELL).await;
     counting.abort();
     tracing::info!("stopped");
     Ok(())
@@ -161,18 +165,51 @@ fn start_shards(config: &Config) -> Result<Vec<ShardHandle>, ServeError> {
         .collect()
 }
 
+/// The certificate, if anything shows one.
+fn open_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, ServeError> {
+    let listens = [config.http.tls_listen, config.sip.tls_listen];
+    if listens.iter().all(|it| it.address().is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Certificates::open(config, SystemTime::now())?)))
+}
+
 /// What whoever started it by hand wants to know.
-fn greet(address: SocketAddr, gateway: Option<&Gateway>, config: &Config) {
+fn greet(
+    http: SocketAddr,
+    https: Option<SocketAddr>,
+    gateway: Option<&Gateway>,
+    config: &Config,
+) -> Result<(), ServeError> {
     let data = &config.data.dir;
+    let announced = config.announced()?;
+    // A wildcard is no address for a browser.
+    let reached = |bound: SocketAddr| match announced.first() {
+        Some(ip) if !config.dev => SocketAddr::new(*ip, bound.port()),
+        _ => bound,
+    };
     println!("Plenum is running.");
-    println!("  Open in a browser:   http://{address}/");
-    for (transport, address) in gateway.into_iter().flat_map(Gateway::local_addrs) {
-        println!("  Room systems dial:   sip:MEETING@{address} ({transport})");
+    match https {
+        Some(https) => println!("  Open in a browser:   https://{}/", reached(https)),
+        None => println!("  Open in a browser:   http://{}/", reached(http)),
+    }
+    if https.is_some() && config.http.certificate.is_none() {
+        println!("  Browsers trust it with the root certificate:");
+        println!("                       http://{}/authority.pem", reached(http));
+    }
+    for (transport, bound) in gateway.into_iter().flat_map(Gateway::local_addrs) {
+        let parameter = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+        };
+        println!("  Room systems dial:   sip:MEETING@{}{parameter}", reached(*bound));
     }
     if config.dev {
         println!("  Key for tokens:      devkey, secret \"secret\" (any name is a meeting)");
     }
     println!("  Data:                {}", data.display());
+    Ok(())
 }
 
 async fn wait_for_end() -> Result<(), ServeError> {

@@ -91,20 +91,25 @@ impl Config {
     /// The addresses that peers are told to send to: those that are announced, else those that the
     /// listeners have of their own. Loopback counts with `--dev` only.
     pub fn announced(&self) -> Result<Vec<IpAddr>, ConfigError> {
-        let sip = [self.sip.udp_listen, self.sip.tcp_listen, self.sip.tls_listen];
-        let listening = [Some(self.http.listen), self.http.tls_listen.address()]
-            .into_iter()
-            .chain(sip.map(Listen::address))
-            .flatten()
-            .map(|address| address.ip())
-            .filter(|ip| !ip.is_unspecified());
         let mut known: Vec<IpAddr> = match self.sfu.announced_addresses.as_slice() {
-            [] => listening.collect(),
+            [] => self.listening().collect(),
             announced => announced.to_vec(),
         };
         let mut seen = HashSet::new();
         known.retain(|ip| seen.insert(*ip) && (self.dev || !ip.to_canonical().is_loopback()));
         if known.is_empty() { Err(ConfigError::NoAddress) } else { Ok(known) }
+    }
+
+    /// The addresses that listeners have of their own instead of a wildcard, loopback included;
+    /// the same one may come more than once.
+    pub fn listening(&self) -> impl Iterator<Item = IpAddr> {
+        let sip = [self.sip.udp_listen, self.sip.tcp_listen, self.sip.tls_listen];
+        [Some(self.http.listen), self.http.tls_listen.address()]
+            .into_iter()
+            .chain(sip.map(Listen::address))
+            .flatten()
+            .map(|address| address.ip())
+            .filter(|ip| !ip.is_unspecified())
     }
 
     /// Values that are right alone and wrong together.
@@ -141,7 +146,8 @@ impl Config {
     }
 }
 
-fn read_bounded(path: &Path, limit: u64) -> std::io::Result<String> {
+/// Reads a text that is not longer than `limit` bytes.
+pub fn read_bounded(path: &Path, limit: u64) -> std::io::Result<String> {
     if fs::metadata(path)?.len() > limit {
         let message = format!("it has more than {limit} bytes");
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, message));

@@ -23,7 +23,7 @@ fn dial_loopback() -> Vec<DialPattern> {
 section! {
     /// Everything that Plenum writes down.
     ["data"] pub struct Data {
-        /// The folder of all data. Nothing is kept yet.
+        /// The folder of all data: the local authority's certificates, in `authority/`.
         dir: PathBuf = PathBuf::from("/var/lib/plenum"), dev PathBuf::from("data");
     }
 }
@@ -31,14 +31,17 @@ section! {
 section! {
     /// The page, the API and the browsers' signalling.
     ["http"] pub struct Http {
-        /// Where HTTP listens.
+        /// Where HTTP listens. Where HTTPS does, HTTP only points there, but for health, metrics
+        /// and the local authority's root certificate.
         listen: SocketAddr = everywhere(7880), dev loopback(7880);
-        /// Where HTTPS will listen: not yet, put a proxy that does TLS in front. Browsers give a camera
+        /// Where HTTPS listens, or "off", as behind a proxy that does TLS. Browsers give a camera
         /// to pages over HTTPS (or on localhost) only.
         tls_listen: Listen = Listen::At(everywhere(7443)), dev Listen::Off;
-        /// The certificate for HTTPS and SIP over TLS, PEM, with its chain. Not used yet.
+        /// The certificate for HTTPS and SIP over TLS, PEM, with its chain. It is read anew on
+        /// SIGHUP. Left out, a local authority issues one: browsers then need its root certificate,
+        /// from /authority.pem or as `plenum authority` prints it.
         certificate: Option<PathBuf> = None, example "/etc/plenum/certificate.pem";
-        /// The certificate's private key, PEM. Not used yet.
+        /// The certificate's private key, PEM.
         private_key: Option<PathBuf> = None, example "/etc/plenum/private-key.pem";
     }
 }
@@ -66,8 +69,11 @@ section! {
         udp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
         /// Where SIP over TCP listens, or "off".
         tcp_listen: Listen = Listen::At(everywhere(5060)), dev Listen::At(loopback(5060));
-        /// Where SIP over TLS will listen: not yet.
+        /// Where SIP over TLS listens, or "off".
         tls_listen: Listen = Listen::At(everywhere(5061)), dev Listen::At(loopback(5061));
+        /// Certificates to trust in calls over TLS, PEM, beside the system's and the local
+        /// authority.
+        ca_file: Option<PathBuf> = None, example "/etc/plenum/room-systems.pem";
         /// Which addresses may be dialled: a host or `user@host`. The host is a name, "*.name" for
         /// what is below it, an IP address, a network or "*"; the user may begin or end with "*".
         /// Nothing may be dialled while this is empty.
