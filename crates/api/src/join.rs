@@ -148,7 +148,7 @@ fn too_many(error: TooMany) -> Problem {
     }
 }
 
-fn unreadable(rejection: JsonRejection) -> Problem {
+pub(crate) fn unreadable(rejection: JsonRejection) -> Problem {
     let code = match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => "too_large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",

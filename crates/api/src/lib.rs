@@ -3,6 +3,7 @@
 mod authority;
 mod health;
 mod join;
+mod legs;
 mod page;
 mod problem;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
+use conference::Dialler;
 use conference::access::{Directory, Keys, Limiter, Rate};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -35,6 +37,7 @@ pub struct Api {
     ready: Ready,
     metrics: PrometheusHandle,
     authority: authority::Root,
+    dialler: Option<Arc<dyn Dialler>>,
     joins: Arc<Mutex<Limiter>>,
     wrong_pins: Arc<Mutex<Limiter>>,
 }
@@ -55,9 +58,16 @@ impl Api {
             ready,
             metrics,
             authority: Arc::new(|| None),
+            dialler: None,
             joins: Arc::new(Mutex::new(Limiter::new(JOINS, ADDRESSES))),
             wrong_pins: Arc::new(Mutex::new(Limiter::new(WRONG_PINS, ADDRESSES))),
         }
+    }
+
+    /// `dialler` calls room systems; without one none can be called.
+    #[must_use]
+    pub fn with_dialler(self, dialler: Option<Arc<dyn Dialler>>) -> Self {
+        Self { dialler, ..self }
     }
 
     /// `root` gives the local authority's root certificate, PEM, while there is one.
@@ -74,6 +84,8 @@ impl Api {
 pub fn router(state: Api) -> Router {
     always()
         .route("/api/v1/meetings/{id}/join", post(join::join))
+        .route("/api/v1/meetings/{id}/legs", post(legs::call))
+        .route("/api/v1/meetings/{id}/legs/{leg}", get(legs::show).delete(legs::hang_up))
         .route("/api/{*rest}", any(problem::no_such_endpoint))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
-use conference::access::{Directory, KeyRights, Keys, MeetingSettings, Pin};
+use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, Pin};
+use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use types::MeetingId;
+use types::{Identity, MeetingId};
 
 use crate::{Api, Ready, router};
 
@@ -170,4 +171,78 @@ async fn the_authoritys_root_is_handed_out_in_clear_too_where_there_is_one() {
         let answer = crate::router_in_clear(server.api.clone()).oneshot(request).await.unwrap();
         assert_eq!(answer.status().as_u16(), wanted, "{path}");
     }
+}
+
+/// Calls everything but what begins with `forbidden`.
+struct Calls;
+
+impl Dialler for Calls {
+    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal> {
+        if address.starts_with("forbidden") {
+            return Err(DialRefusal::Forbidden);
+        }
+        self.leg(meeting, &LegId("LG_1".into())).ok_or(DialRefusal::Unavailable)
+    }
+
+    fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        (id.0 == "LG_1").then(|| DialledLeg {
+            id: id.clone(),
+            meeting: meeting.clone(),
+            identity: Identity::new("sip_room_1"),
+            address: "room@host".into(),
+            state: LegState::Ringing,
+        })
+    }
+
+    fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        self.leg(meeting, id)
+    }
+}
+
+#[tokio::test]
+async fn only_keys_that_may_call_have_room_systems_called() {
+    let mut server = Server::new();
+    let mut keys = Keys::new();
+    keys.add_weak("caller", "secret", KeyRights::ALL).unwrap();
+    keys.add_weak("other", "secret", KeyRights::default()).unwrap();
+    server.keys = Arc::new(keys);
+    server.api.keys = server.keys.clone();
+    server.api = server.api.with_dialler(Some(Arc::new(Calls)));
+    let token = |issuer: &str, call: bool, room: Option<&str>| {
+        let mut grant = Grant { issuer: issuer.into(), ..Grant::default() };
+        grant.sip.call = call;
+        grant.video.room = room.map(ToOwned::to_owned);
+        server.keys.sign(&grant, Duration::from_secs(60), SystemTime::now()).unwrap()
+    };
+    let send = async |method: &str, path: &str, token: &str, body: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/meetings/{path}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let (status, _, body) = server.send(request.body(body.to_owned().into()).unwrap()).await;
+        (status.as_u16(), serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let good = token("caller", true, None);
+    let body = r#"{"address":"sip:room@host"}"#;
+    for (token, status, code) in [
+        ("nonsense".to_owned(), 401, "token_invalid"),
+        (token("caller", false, None), 403, "not_allowed"),
+        (token("other", true, None), 403, "not_allowed"),
+        (token("caller", true, Some("closed")), 403, "not_allowed"),
+    ] {
+        let (got, problem) = send("POST", "open/legs", &token, body).await;
+        assert_eq!((got, &problem["code"]), (status, &code.into()), "{problem}");
+    }
+    let (status, leg) = send("POST", "open/legs", &good, body).await;
+    assert_eq!((status, &leg["state"], &leg["meeting"]), (201, &"ringing".into(), &"open".into()));
+    assert_eq!(send("GET", "open/legs/LG_1", &good, "").await, (200, leg.clone()));
+    assert_eq!(send("DELETE", "open/legs/LG_1", &good, "").await, (200, leg));
+    let (status, problem) = send("GET", "open/legs/LG_2", &good, "").await;
+    assert_eq!((status, &problem["code"]), (404, &"leg_not_found".into()));
+    let (status, problem) =
+        send("POST", "open/legs", &good, r#"{"address":"forbidden@host"}"#).await;
+    assert_eq!((status, &problem["code"]), (403, &"address_forbidden".into()));
+    let (status, problem) = send("POST", "open/legs", &good, r#"{"adress":"x"}"#).await;
+    assert_eq!((status, &problem["code"]), (400, &"malformed".into()));
 }

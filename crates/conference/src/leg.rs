@@ -1,10 +1,11 @@
 //! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
-use room::{Command, LeaveReason, Notice, PublishRequest, TrackChange, TrackInfo};
+use room::{Command, LeaveReason, MemberChange, Notice, PublishRequest, TrackChange, TrackInfo};
 use rtp::lane::lane;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
@@ -232,6 +233,18 @@ impl Leg {
             Place::Inside { member } => member.change_leg(format),
         }
         self.show_tracks().await;
+    }
+
+    /// Tells the meeting how its call stands, in LiveKit's word for it: `ringing`, `active`.
+    pub async fn set_status(&self, status: &str) {
+        let Place::Inside { member } = &self.place else { return };
+        let attributes = BTreeMap::from([("sip.callStatus".to_owned(), status.to_owned())]);
+        let change = MemberChange { attributes, ..MemberChange::default() };
+        let identity = member.identity().clone();
+        let command = Command::UpdateMember { identity, change, permissions: None };
+        if let Err(error) = member.execute(command).await {
+            tracing::debug!(%error, "the state of a call is not shown");
+        }
     }
 
     /// The room system asked for a key frame in its signalling.

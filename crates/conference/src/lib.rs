@@ -6,6 +6,7 @@
 pub mod access;
 mod bridge;
 mod conference;
+mod dialling;
 mod ids;
 mod leg;
 mod media;
@@ -14,6 +15,7 @@ mod member;
 
 pub use bridge::{LegAudio, LegFormat};
 pub use conference::{Conference, JoinError, JoinRequest, Participant};
+pub use dialling::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 pub use ids::random_id;
 pub use leg::{Leg, LegEvent, LegSeat};
 pub use meeting::{ExecuteError, MeetingHandle, MeetingSnapshot};

@@ -4,15 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use conference::Conference;
-use conference::access::{Limiter, Rate};
+use conference::access::{DialPattern, Limiter, Rate};
+use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use types::MeetingId;
 
-use crate::leg::{self, MediaRules};
-use crate::sip::{Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Transport};
+use crate::leg::{self, Caller, DialledLegs, MediaRules, Place};
+use crate::sip::{
+    Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target, Transport,
+};
 
 /// How long all calls together may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -31,16 +34,20 @@ pub struct GatewayConfig {
     pub announced: Vec<IpAddr>,
     /// What is agreed to.
     pub media: MediaRules,
+    /// Which addresses may be called.
+    pub allow_dial: Vec<DialPattern>,
 }
 
 /// The running gateway.
 pub struct Gateway {
-    endpoint: SipEndpoint,
     shared: Arc<Shared>,
 }
 
 /// What all legs share.
 pub(crate) struct Shared {
+    pub(crate) endpoint: SipEndpoint,
+    pub(crate) dialled: DialledLegs,
+    allow_dial: Vec<DialPattern>,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
     pub(crate) stop: CancellationToken,
@@ -57,6 +64,9 @@ impl Gateway {
     pub async fn start(config: GatewayConfig, conference: Conference) -> Result<Self, StartError> {
         let (endpoint, calls) = SipEndpoint::start(config.sip).await?;
         let shared = Arc::new(Shared {
+            endpoint,
+            dialled: DialledLegs::default(),
+            allow_dial: config.allow_dial,
             conference,
             media: config.media,
             announced: config.announced,
@@ -65,17 +75,17 @@ impl Gateway {
             legs: TaskTracker::new(),
         });
         tokio::spawn(accept(shared.clone(), calls));
-        Ok(Self { endpoint, shared })
+        Ok(Self { shared })
     }
 
     /// The addresses that are listened on.
     pub fn local_addrs(&self) -> &[(Transport, SocketAddr)] {
-        self.endpoint.local_addrs()
+        self.shared.endpoint.local_addrs()
     }
 
     /// Counters of the signalling.
     pub fn stats(&self) -> SipStats {
-        self.endpoint.stats()
+        self.shared.endpoint.stats()
     }
 
     /// Hangs every call up and stops listening.
@@ -85,14 +95,53 @@ impl Gateway {
         if tokio::time::timeout(FAREWELL, self.shared.legs.wait()).await.is_err() {
             tracing::warn!("some calls did not end in time");
         }
-        self.endpoint.shutdown();
+        self.shared.endpoint.shutdown();
+    }
+}
+
+impl Dialler for Gateway {
+    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal> {
+        let shared = &self.shared;
+        if shared.stop.is_cancelled() {
+            return Err(DialRefusal::Unavailable);
+        }
+        let target = Target::read(address).map_err(|_| DialRefusal::BadAddress)?;
+        if !shared.allow_dial.iter().any(|it| it.matches(&target.user, &target.host)) {
+            tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
+            return Err(DialRefusal::Forbidden);
+        }
+        if shared.conference.directory().find(meeting).is_none() {
+            return Err(DialRefusal::NoSuchMeeting);
+        }
+        let caller = Caller::dialled(&target);
+        let leg = DialledLeg {
+            id: LegId(random_id("LG_")),
+            meeting: meeting.clone(),
+            identity: caller.identity().clone(),
+            address: target.shown(),
+            state: LegState::Dialling,
+        };
+        let hang_up = shared.stop.child_token();
+        shared.dialled.add(leg.clone(), hang_up.clone())?;
+        let place = Place::new(shared.clone(), leg.id.clone(), hang_up);
+        let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target);
+        shared.legs.spawn(leg::call(place, meeting.clone(), target, caller).instrument(span));
+        Ok(leg)
+    }
+
+    fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        self.shared.dialled.leg(meeting, id)
+    }
+
+    fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        self.shared.dialled.hang_up(meeting, id)
     }
 }
 
 impl Shared {
-    /// Our address for a peer.
-    pub(crate) fn announced_for(&self, peer: SocketAddr) -> IpAddr {
-        let same = |it: &&IpAddr| it.is_ipv4() == peer.is_ipv4();
+    /// Our address for a peer; its own is not known where it is called by a name.
+    pub(crate) fn announced_to(&self, peer: Option<IpAddr>) -> IpAddr {
+        let same = |it: &&IpAddr| peer.is_none_or(|peer| it.is_ipv4() == peer.is_ipv4());
         let found = self.announced.iter().find(same).or(self.announced.first());
         found.copied().unwrap_or(IpAddr::from([127, 0, 0, 1]))
     }

@@ -1,5 +1,6 @@
 //! The program: reads its configuration, builds everything, owns the order of start and shutdown.
 
+mod call;
 mod certificate;
 mod config;
 mod http;
@@ -27,6 +28,12 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(Settings),
+    /// Have the running server call a room system into a meeting.
+    ///
+    /// Exit codes: 0 answered, 10 busy, 11 declined, 12 nobody answered, 13 unreachable, 14 not
+    /// found there, 15 no codec or encryption in common, 16 refused, 17 taken back, 18 not let into
+    /// the meeting, 1 anything else.
+    Call(call::Call),
     /// Print the root certificate of the local authority, PEM, for browsers to install.
     Authority(Settings),
     /// Print the annotated example of the configuration.
@@ -54,6 +61,7 @@ fn main() -> ExitCode {
             print!("{}", certificate::local_root(&config)?);
             Ok(())
         }),
+        Command::Call(call) => return call::run(call),
         Command::Serve(settings) => settings.load().and_then(serve::run),
     };
     match done {

@@ -67,7 +67,8 @@ pub async fn start(
         picture: PICTURE,
         video_bitrate: VIDEO_BITRATE,
     };
-    let gateway = GatewayConfig { sip, announced, media };
+    let gateway =
+        GatewayConfig { sip, announced, media, allow_dial: config.sip.allow_dial.clone() };
     match Gateway::start(gateway, conference.clone()).await {
         Ok(gateway) => Ok(Some(gateway)),
         Err(error) => Err(RoomSystemsError::Start { error }),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use api::{Api, Ready};
-use conference::Conference;
 use conference::access::{Directory, KeyRights};
+use conference::{Conference, Dialler};
 use gateway::Gateway;
 use gateway::sip::{SipStats, Transport};
 use livekit::LiveKit;
@@ -86,7 +86,11 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
     let root = certificates.clone();
+    let gateway = room_systems::start(&config, &conference, certificates.as_deref()).await?;
+    let gateway = gateway.map(Arc::new);
+    let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
+        .with_dialler(dialler)
         .with_authority(move || root.as_ref().and_then(|it| it.root()));
     let in_clear = api::router_in_clear(api.clone());
     let routes =
@@ -104,8 +108,6 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         _ => routes,
     };
     let http = servers.plain(config.http.listen, plain).await?;
-    let gateway = room_systems::start(&config, &conference, certificates.as_deref()).await?;
-    let gateway = gateway.map(Arc::new);
     if let Some(certificates) = certificates {
         let refused = |source| ServeError::System { what: "listening for signals", source };
         tokio::spawn(certificate::follow(certificates).map_err(refused)?);

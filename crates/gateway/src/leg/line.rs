@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use conference::access::Role;
 use conference::{JoinError, Leg, LegEvent, Participant};
 use room::{LeaveReason, Permissions};
+use tokio_util::sync::CancellationToken;
 use types::{Identity, MeetingId};
 
 use super::admission::{PinEntry, Step};
 use super::media::Session;
 use crate::gateway::Shared;
-use crate::sip::{Call, CallErrorKind, CallEvent, CallHandle, IncomingCall, ReOffer, Status};
+use crate::sip::{
+    Call, CallErrorKind, CallEvent, CallHandle, IncomingCall, ReOffer, Status, Target,
+};
 
 /// The longest name that is shown, in characters.
 const MAX_NAME: usize = 80;
@@ -23,9 +26,9 @@ const MAX_USER: usize = 32;
 /// How long a wrong PIN is shown before the call ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// Who calls, as the meeting knows it.
+/// Who is on the other side, as the meeting knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     identity: Identity,
     name: String,
     attributes: BTreeMap<String, String>,
@@ -50,12 +53,23 @@ impl Caller {
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-        // Two calls of one system are two participants: an identity is of a call.
-        let short: String = user.chars().filter(|it| it.is_alphanumeric()).take(MAX_USER).collect();
-        let identity = Identity::new(format!("sip_{short}_{:08x}", rand::random::<u32>()));
+        let identity = identity(&user);
         let name = name.or_else(|| Some(shown(&user)).filter(|it| !it.is_empty()));
         let name = name.unwrap_or_else(|| call.source.ip().to_string());
         Self { identity, name, attributes, host }
+    }
+
+    /// Whom we call.
+    pub(crate) fn dialled(target: &Target) -> Self {
+        let attributes = [("sip.callStatus", "dialing"), ("sip.phoneNumber", target.user.as_str())]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let name = shown(&target.shown());
+        let attributes = BTreeMap::from(attributes);
+        Self { identity: identity(&target.user), name, attributes, host: false }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     pub(super) fn participant(&self) -> Participant {
@@ -74,6 +88,12 @@ impl Caller {
     }
 }
 
+/// Two calls of one system are two participants: an identity is of a call.
+fn identity(user: &str) -> Identity {
+    let short: String = user.chars().filter(|it| it.is_alphanumeric()).take(MAX_USER).collect();
+    Identity::new(format!("sip_{short}_{:08x}", rand::random::<u32>()))
+}
+
 /// The user part of an address, or its host where it has none.
 fn user_of(address: &str) -> String {
     let rest = address.split_once(':').map_or(address, |(_, rest)| rest);
@@ -87,6 +107,13 @@ fn shown(text: &str) -> String {
     words.join(" ").chars().take(MAX_NAME).collect()
 }
 
+/// Who stands before a meeting.
+pub(super) struct Visitor {
+    pub(super) meeting: MeetingId,
+    pub(super) caller: Caller,
+    pub(super) source: IpAddr,
+}
+
 /// An answered call.
 pub(super) struct Line {
     shared: Arc<Shared>,
@@ -94,9 +121,8 @@ pub(super) struct Line {
     handle: CallHandle,
     session: Session,
     leg: Leg,
-    meeting: MeetingId,
-    caller: Caller,
-    source: IpAddr,
+    /// The server stops, or somebody hangs up for us.
+    stop: CancellationToken,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
 }
@@ -115,18 +141,15 @@ impl Line {
         call: Call,
         session: Session,
         leg: Leg,
-        meeting: MeetingId,
-        caller: Caller,
-        source: IpAddr,
+        stop: CancellationToken,
     ) -> Self {
         let handle = call.handle();
-        let deaf = Arc::default();
-        Self { shared, call, handle, session, leg, meeting, caller, source, deaf }
+        Self { shared, call, handle, session, leg, stop, deaf: Arc::default() }
     }
 
     /// The room system is in its meeting, until one side ends it.
     pub(super) async fn talk(mut self) {
-        tracing::info!(meeting = %self.meeting, peer = %self.leg.peer(), "a room system is in");
+        tracing::info!(peer = %self.leg.peer(), "a room system is in");
         loop {
             match self.next(None).await {
                 Some(Next::Key(_)) | None => {}
@@ -137,7 +160,7 @@ impl Line {
     }
 
     /// The room system has to enter the PIN first.
-    pub(super) async fn ask_pin(mut self, failed: bool) {
+    pub(super) async fn ask_pin(mut self, mut visitor: Visitor, failed: bool) {
         let mut entry = PinEntry::new(failed, Instant::now());
         self.show(if failed { Prompt::Wrong } else { Prompt::Enter(0) });
         loop {
@@ -152,7 +175,7 @@ impl Line {
                     tracing::info!("nobody enters the PIN");
                     return self.end().await;
                 }
-                Step::Try(pin) => match self.try_pin(&pin).await {
+                Step::Try(pin) => match self.try_pin(&mut visitor, &pin).await {
                     Ok(true) => return self.talk().await,
                     Ok(false) if entry.wrong() => self.show(Prompt::Wrong),
                     Ok(false) => {
@@ -173,18 +196,19 @@ impl Line {
     }
 
     /// Whether the PIN let it in.
-    async fn try_pin(&mut self, pin: &str) -> Result<bool, JoinError> {
-        if !self.shared.may_try_pin(self.source) {
+    async fn try_pin(&mut self, visitor: &mut Visitor, pin: &str) -> Result<bool, JoinError> {
+        let Visitor { meeting, caller, source } = visitor;
+        if !self.shared.may_try_pin(*source) {
             return Ok(false);
         }
-        match self.shared.conference.directory().admit(&self.meeting, Some(pin)) {
+        match self.shared.conference.directory().admit(meeting, Some(pin)) {
             Ok(admission) => {
-                self.caller.host = admission.role == Role::Host;
-                self.leg.join(&self.meeting, self.caller.participant()).await?;
+                caller.host = admission.role == Role::Host;
+                self.leg.join(meeting, caller.participant()).await?;
                 Ok(true)
             }
             Err(_) => {
-                self.shared.note_wrong_pin(self.source);
+                self.shared.note_wrong_pin(*source);
                 Ok(false)
             }
         }
@@ -196,7 +220,6 @@ impl Line {
 
     /// Takes what happens next; `None` at the deadline and for what needs nothing more.
     async fn next(&mut self, deadline: Option<Instant>) -> Option<Next> {
-        let stop = self.shared.stop.clone();
         let deadline = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -206,8 +229,8 @@ impl Line {
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
-            () = stop.cancelled() => {
-                tracing::info!("hanging up: the server stops");
+            () = self.stop.cancelled() => {
+                tracing::info!("hanging up, as was asked or since the server stops");
                 hang_up(&self.call).await;
                 Some(Next::Over)
             }

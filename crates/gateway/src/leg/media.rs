@@ -95,6 +95,16 @@ impl Session {
         offer.text.into_bytes()
     }
 
+    /// Offers nothing but SRTP from now on; `false` where that changes nothing.
+    pub(super) fn demand_srtp(&mut self) -> bool {
+        let LocalSrtp { policy, keys_allowed, .. } = &mut self.local.srtp;
+        let changes = *policy == SrtpPolicy::Optional && *keys_allowed;
+        if changes {
+            *policy = SrtpPolicy::Required;
+        }
+        changes
+    }
+
     /// Takes the answer to our offer; `None` if there was none.
     pub(super) fn complete(&mut self, answer: &[u8]) -> Result<Option<Agreed>, SessionError> {
         let Some(pending) = self.pending.take() else { return Ok(None) };

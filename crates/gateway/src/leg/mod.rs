@@ -1,6 +1,7 @@
 //! One call at work: from its INVITE to its end, between its signalling and a meeting.
 
 mod admission;
+mod dialled;
 mod line;
 mod media;
 
@@ -17,10 +18,12 @@ use types::MeetingId;
 use crate::gateway::Shared;
 use crate::sip::{Call, CallEvent, IncomingCall, Status};
 
+pub(crate) use dialled::{Dialled as DialledLegs, Place, call};
+pub(crate) use line::Caller;
 pub use media::MediaRules;
 
 use admission::Dialled;
-use line::{Caller, Line};
+use line::{Line, Visitor};
 use media::{Session, SessionError};
 
 /// Every refusal of a source that we do not know comes this long after its call: how fast it comes
@@ -126,7 +129,7 @@ enum Media {
 async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
     let (meeting, entry, host) = admit(shared, call)?;
     let seat = shared.conference.seat_leg(&meeting)?;
-    let address = shared.announced_for(call.source);
+    let address = shared.announced_to(Some(call.source.ip()));
     let mut session = Session::new(&seat, address, &shared.media, call.secure);
     let caller = Caller::of(call, host);
     let media = match call.offer.take() {
@@ -201,10 +204,13 @@ impl Prepared {
                 (call, leg)
             }
         };
-        let line = Line::new(shared, call, session, leg, meeting, caller, source);
+        let stop = shared.stop.clone();
+        let line = Line::new(shared, call, session, leg, stop);
         match entry {
             Entry::In => line.talk().await,
-            Entry::Ask { failed } => line.ask_pin(failed).await,
+            Entry::Ask { failed } => {
+                line.ask_pin(Visitor { meeting, caller, source }, failed).await;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls that go out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -56,6 +56,64 @@ impl std::fmt::Debug for Dial {
     }
 }
 
+/// Where a call goes, read from what a person typed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The whole address. Not for logs: it may hold a PIN.
+    pub address: String,
+    /// The user part; empty where there is none.
+    pub user: String,
+    /// The host: a name or an address.
+    pub host: String,
+    /// Whether nobody between can read the signalling on the first hop.
+    pub secure: bool,
+}
+
+impl Target {
+    /// Reads an address: `sip:` or `sips:`, or without a scheme `user@host`.
+    ///
+    /// # Errors
+    /// [`DialError::BadAddress`].
+    pub fn read(address: &str) -> Result<Self, DialError> {
+        let uri = parse(address)?;
+        Ok(Self {
+            address: uri.to_string(),
+            user: uri.user().unwrap_or_default().to_owned(),
+            host: uri.host().to_string(),
+            secure: transport_of(&uri) == Transport::Tls,
+        })
+    }
+
+    /// The host where it is an address and no name.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.trim_matches(['[', ']']).parse().ok()
+    }
+
+    /// The address as it may be shown and logged.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match loggable(&self.user) {
+            "" => self.host.clone(),
+            user => format!("{user}@{}", self.host),
+        }
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Target").field(&self.shown()).finish()
+    }
+}
+
+fn transport_of(uri: &Uri) -> Transport {
+    match (uri.transport(), &uri.scheme) {
+        (Some(rsipstack::sip::Transport::Tls), _) | (_, Some(Scheme::Sips)) => Transport::Tls,
+        (Some(rsipstack::sip::Transport::Tcp), _) => Transport::Tcp,
+        _ => Transport::Udp,
+    }
+}
+
 impl SipEndpoint {
     /// Calls an address. The outcome comes as events of the call: [`CallEvent::Ringing`], then
     /// [`CallEvent::Answered`] or [`CallEvent::Failed`].
@@ -65,14 +123,7 @@ impl SipEndpoint {
     pub async fn dial(&self, dial: Dial) -> Result<Call, DialError> {
         let shared = &self.shared;
         let uri = parse(&dial.to)?;
-        let transport = match (dial.transport, uri.transport(), &uri.scheme) {
-            (Some(transport), ..) => transport,
-            (None, Some(rsipstack::sip::Transport::Tls), _) | (None, _, Some(Scheme::Sips)) => {
-                Transport::Tls
-            }
-            (None, Some(rsipstack::sip::Transport::Tcp), _) => Transport::Tcp,
-            (None, ..) => Transport::Udp,
-        };
+        let transport = dial.transport.unwrap_or_else(|| transport_of(&uri));
         if !shared.can_dial(transport) {
             return Err(DialError::NoTransport(transport));
         }

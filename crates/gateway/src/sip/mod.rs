@@ -28,7 +28,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 pub use self::call::{Call, CallEvent, CallHandle, FailureKind, ReOffer, Tone};
-pub use self::dial::Dial;
+pub use self::dial::{Dial, Target};
 pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};

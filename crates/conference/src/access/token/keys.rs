@@ -130,6 +130,12 @@ impl Keys {
         self.by_id.get(id).map(|key| key.rights)
     }
 
+    /// A key with such rights, the first by its id.
+    pub fn with(&self, wanted: impl Fn(KeyRights) -> bool) -> Option<&str> {
+        let fits = self.by_id.iter().filter(|(_, key)| wanted(key.rights));
+        fits.map(|(id, _)| id.as_str()).min()
+    }
+
     /// Reads a token. The rights in it are cut down to those of its key; its issuer tells which
     /// key that was.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Grant, TokenError> {

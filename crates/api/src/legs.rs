@@ -1,0 +1,104 @@
+//! `/api/v1/meetings/{id}/legs`: calls to room systems, for keys that may call.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use conference::{DialRefusal, DialledLeg, Dialler, LegId};
+use serde::Deserialize;
+use types::MeetingId;
+
+use crate::Api;
+use crate::join::unreadable;
+use crate::problem::Problem;
+
+/// What is asked.
+// No Debug: an address may hold a PIN.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegBody {
+    address: String,
+}
+
+/// `POST`: calls an address into the meeting. How it goes, `GET` of the leg tells.
+pub async fn call(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<LegBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<DialledLeg>), Problem> {
+    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    let Json(body) = body.map_err(unreadable)?;
+    let leg = dialler.dial(&meeting, &body.address).map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(leg)))
+}
+
+/// `GET`: how a call stands.
+pub async fn show(
+    State(api): State<Api>,
+    Path((id, leg)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<DialledLeg>, Problem> {
+    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    dialler.leg(&meeting, &LegId(leg)).map(Json).ok_or_else(no_such_leg)
+}
+
+/// `DELETE`: hangs up, or takes the call back.
+pub async fn hang_up(
+    State(api): State<Api>,
+    Path((id, leg)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<DialledLeg>, Problem> {
+    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    dialler.hang_up(&meeting, &LegId(leg)).map(Json).ok_or_else(no_such_leg)
+}
+
+/// The meeting and who calls into it, for a token that may call there.
+fn allowed<'a>(
+    api: &'a Api,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<(MeetingId, &'a dyn Dialler), Problem> {
+    let unauthorized =
+        |detail: String| Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", detail);
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|it| it.to_str().ok())
+        .and_then(|it| it.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("send a token: Authorization: Bearer …".to_owned()))?;
+    let grant = api
+        .keys
+        .verify(token, SystemTime::now())
+        .map_err(|error| unauthorized(error.to_string()))?;
+    let elsewhere = grant
+        .video
+        .room
+        .as_deref()
+        .is_some_and(|room| MeetingId::parse(room).ok() != MeetingId::parse(id).ok());
+    if !grant.sip.call || elsewhere {
+        let detail = "the token has to grant `sip.call`, its key the right `sip_call`, and a room \
+                      that it names has to be this meeting";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail));
+    }
+    let meeting = MeetingId::parse(id).map_err(|_| refused(DialRefusal::NoSuchMeeting))?;
+    let dialler = api.dialler.as_deref().ok_or_else(|| refused(DialRefusal::Unavailable))?;
+    Ok((meeting, dialler))
+}
+
+fn refused(refusal: DialRefusal) -> Problem {
+    let (status, code) = match refusal {
+        DialRefusal::NoSuchMeeting => (StatusCode::NOT_FOUND, "meeting_not_found"),
+        DialRefusal::BadAddress => (StatusCode::BAD_REQUEST, "address_invalid"),
+        DialRefusal::Forbidden => (StatusCode::FORBIDDEN, "address_forbidden"),
+        DialRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
+        DialRefusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    };
+    Problem::new(status, code, refusal.to_string())
+}
+
+fn no_such_leg() -> Problem {
+    let detail = "the meeting has no such call, or it ended some time ago";
+    Problem::new(StatusCode::NOT_FOUND, "leg_not_found", detail)
+}

@@ -1,0 +1,107 @@
+//! Calling room systems: the port between who asks (REST, commands) and who calls (the gateway).
+
+use std::fmt;
+
+use serde::Serialize;
+use types::{Identity, MeetingId};
+
+/// A call of ours, for as long as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct LegId(pub String);
+
+impl fmt::Display for LegId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a call of ours stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// Nothing was heard of the room system yet.
+    Dialling,
+    /// It rings.
+    Ringing,
+    /// It is in the meeting.
+    Active,
+    /// It was in the meeting, and is no more.
+    Ended,
+    /// It is busy.
+    Busy,
+    /// It does not want to, or may not be called by us.
+    Declined,
+    /// Nobody answered it.
+    TimedOut,
+    /// Nothing answers at the address, or its name is not known.
+    Unreachable,
+    /// The address is not known there.
+    NotFound,
+    /// There is no codec or encryption in common.
+    Incompatible,
+    /// Another refusal.
+    Refused,
+    /// It was taken back.
+    Cancelled,
+    /// It could not come into the meeting: full, or over.
+    NotAdmitted,
+}
+
+impl LegState {
+    /// Whether nothing more comes.
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Dialling | Self::Ringing | Self::Active)
+    }
+}
+
+/// A call of ours.
+#[derive(Clone, Debug, Serialize)]
+pub struct DialledLeg {
+    /// Its id.
+    pub id: LegId,
+    /// Into which meeting.
+    pub meeting: MeetingId,
+    /// Who it is in the meeting.
+    pub identity: Identity,
+    /// What was dialled, without what may be a PIN.
+    pub address: String,
+    /// How it stands.
+    pub state: LegState,
+}
+
+/// Why nothing was dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialRefusal {
+    /// No such meeting.
+    #[error("there is no such meeting")]
+    NoSuchMeeting,
+    /// The address cannot be read.
+    #[error("this is no SIP address: give sip:name@host, or name@host")]
+    BadAddress,
+    /// No rule lets it be dialled.
+    #[error("no rule of `allow_dial` in [sip] lets this address be dialled")]
+    Forbidden,
+    /// As many calls as there may be are up or remembered.
+    #[error("too many calls: try again later")]
+    TooMany,
+    /// Room systems are not served, or the server stops.
+    #[error("room systems are not served now")]
+    Unavailable,
+}
+
+/// Who calls room systems.
+pub trait Dialler: Send + Sync {
+    /// Calls an address into a meeting. The call goes on by itself; what becomes of it,
+    /// [`Dialler::leg`] tells.
+    ///
+    /// # Errors
+    /// [`DialRefusal`]; then nothing was dialled.
+    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal>;
+
+    /// A call of a meeting, up or ended lately.
+    fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;
+
+    /// Ends a call, or takes it back; `None` if there is none such.
+    fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;
+}

@@ -1,0 +1,236 @@
+//! Calls that we make: what is remembered of them, and one call's way into its meeting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use conference::{DialRefusal, DialledLeg, JoinError, Leg, LegEvent, LegFormat, LegId, LegState};
+use sfu::transport::plain::LegMedia;
+use tokio_util::sync::CancellationToken;
+use types::MeetingId;
+
+use super::line::{Caller, Line};
+use super::media::Session;
+use crate::gateway::Shared;
+use crate::sip::{Call, CallEvent, Dial, FailureKind, Target};
+
+/// Calls that are remembered at a time.
+const MAX_LEGS: usize = 2000;
+/// How long an ended call is remembered.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// All calls of ours that are up, or ended lately.
+#[derive(Default)]
+pub(crate) struct Dialled {
+    legs: Mutex<HashMap<LegId, Entry>>,
+}
+
+struct Entry {
+    leg: DialledLeg,
+    hang_up: CancellationToken,
+    ended: Option<Instant>,
+}
+
+/// One call's place among them.
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    id: LegId,
+    hang_up: CancellationToken,
+}
+
+impl Dialled {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LegId, Entry>> {
+        self.legs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new call, if there is room for it.
+    pub(crate) fn add(
+        &self,
+        leg: DialledLeg,
+        hang_up: CancellationToken,
+    ) -> Result<(), DialRefusal> {
+        let mut legs = self.lock();
+        legs.retain(|_, it| it.ended.is_none_or(|at| at.elapsed() < REMEMBERED));
+        if legs.len() >= MAX_LEGS {
+            return Err(DialRefusal::TooMany);
+        }
+        legs.insert(leg.id.clone(), Entry { leg, hang_up, ended: None });
+        Ok(())
+    }
+
+    pub(crate) fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        self.lock().get(id).map(|it| it.leg.clone()).filter(|it| it.meeting == *meeting)
+    }
+
+    pub(crate) fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
+        let legs = self.lock();
+        let entry = legs.get(id).filter(|it| it.leg.meeting == *meeting)?;
+        entry.hang_up.cancel();
+        Some(entry.leg.clone())
+    }
+
+    fn set(&self, id: &LegId, state: LegState) {
+        if let Some(entry) = self.lock().get_mut(id)
+            && !entry.leg.state.is_over()
+        {
+            entry.leg.state = state;
+            entry.ended = state.is_over().then(Instant::now);
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn new(shared: Arc<Shared>, id: LegId, hang_up: CancellationToken) -> Self {
+        Self { shared, id, hang_up }
+    }
+
+    fn set(&self, state: LegState) {
+        if state.is_over() {
+            let result = format!("{state:?}");
+            tracing::info!(result, "a call of ours is over");
+            metrics::counter!("plenum_sip_dialled_total", "result" => result).increment(1);
+        }
+        self.shared.dialled.set(&self.id, state);
+    }
+}
+
+impl Drop for Place {
+    /// Whatever way its task ended, the call is over.
+    fn drop(&mut self) {
+        self.shared.dialled.set(&self.id, LegState::Ended);
+    }
+}
+
+/// Calls a room system, and stays with the call until its end. It stands in the roster from the
+/// beginning, so that people see it ring.
+pub(crate) async fn call(place: Place, meeting: MeetingId, target: Target, caller: Caller) {
+    let ended = match begin(&place, &meeting, &target, &caller).await {
+        Ok((mut session, mut leg)) => {
+            match answered(&place, &meeting, &target, &mut session, &mut leg).await {
+                Ok(call) => {
+                    place.set(LegState::Active);
+                    leg.set_status("active").await;
+                    let stop = place.hang_up.clone();
+                    Line::new(place.shared.clone(), call, session, leg, stop).talk().await;
+                    LegState::Ended
+                }
+                Err(state) => state,
+            }
+        }
+        Err(state) => state,
+    };
+    place.set(ended);
+}
+
+/// Its ports, and its place in the meeting.
+async fn begin(
+    place: &Place,
+    meeting: &MeetingId,
+    target: &Target,
+    caller: &Caller,
+) -> Result<(Session, Leg), LegState> {
+    let not_admitted = |error: JoinError| {
+        tracing::info!(%error, "a room system is not called");
+        LegState::NotAdmitted
+    };
+    let shared = &place.shared;
+    let seat = shared.conference.seat_leg(meeting).map_err(not_admitted)?;
+    let announced = shared.announced_to(target.ip());
+    let session = Session::new(&seat, announced, &shared.media, target.secure);
+    // Without media there are no keys that could be wrong.
+    let mut leg = seat
+        .start(LegMedia::default(), LegFormat::default())
+        .map_err(|_| LegState::Incompatible)?;
+    leg.join(meeting, caller.participant()).await.map_err(not_admitted)?;
+    Ok((session, leg))
+}
+
+/// Calls, and once more where that was refused for its media: some take keys only where encryption
+/// is demanded, others only where it is not.
+async fn answered(
+    place: &Place,
+    meeting: &MeetingId,
+    target: &Target,
+    session: &mut Session,
+    leg: &mut Leg,
+) -> Result<Call, LegState> {
+    match attempt(place, meeting, target, session, leg).await {
+        Err(LegState::Incompatible) if session.demand_srtp() => {
+            tracing::info!("calling again: with encryption demanded");
+            attempt(place, meeting, target, session, leg).await
+        }
+        done => done,
+    }
+}
+
+async fn attempt(
+    place: &Place,
+    meeting: &MeetingId,
+    target: &Target,
+    session: &mut Session,
+    leg: &mut Leg,
+) -> Result<Call, LegState> {
+    let shared = &place.shared;
+    let dial = Dial {
+        to: target.address.clone(),
+        from: meeting.to_string(),
+        display_name: shared.conference.directory().find(meeting).map(|it| it.name),
+        offer: session.offer(),
+        transport: None,
+    };
+    let mut call = shared.endpoint.dial(dial).await.map_err(|error| {
+        tracing::info!(%error, "a room system cannot be called");
+        LegState::Unreachable
+    })?;
+    let (mut early, mut taken_back) = (None, false);
+    let sdp = loop {
+        tokio::select! {
+            event = call.next() => match event {
+                Some(CallEvent::Ringing { sdp, .. }) => {
+                    early = sdp.or(early);
+                    place.set(LegState::Ringing);
+                    leg.set_status("ringing").await;
+                }
+                Some(CallEvent::Answered { sdp }) if sdp.is_empty() => {
+                    break early.unwrap_or_default();
+                }
+                Some(CallEvent::Answered { sdp }) => break sdp,
+                Some(CallEvent::Failed(kind)) => return Err(state_of(kind)),
+                Some(_) => {}
+                None => return Err(LegState::Cancelled),
+            },
+            event = leg.next_event() => if let LegEvent::Out(_) | LegEvent::Lost = event {
+                call.handle().cancel();
+                return Err(LegState::Cancelled);
+            },
+            () = place.hang_up.cancelled(), if !taken_back => {
+                call.handle().cancel();
+                taken_back = true;
+            }
+        }
+    };
+    match session.complete(&sdp) {
+        Ok(Some(agreed)) => {
+            leg.update(agreed.media, agreed.format).await;
+            Ok(call)
+        }
+        done => {
+            tracing::info!(reason = ?done.err(), "hanging up: no session");
+            super::line::hang_up(&call).await;
+            Err(LegState::Incompatible)
+        }
+    }
+}
+
+fn state_of(kind: FailureKind) -> LegState {
+    match kind {
+        FailureKind::Busy => LegState::Busy,
+        FailureKind::Declined => LegState::Declined,
+        FailureKind::TimedOut => LegState::TimedOut,
+        FailureKind::Unreachable => LegState::Unreachable,
+        FailureKind::NotFound => LegState::NotFound,
+        FailureKind::Refused(415 | 488 | 606) => LegState::Incompatible,
+        FailureKind::Refused(_) => LegState::Refused,
+        FailureKind::Cancelled => LegState::Cancelled,
+    }
+}

@@ -1,0 +1,293 @@
+//! `plenum call`: has the running server call a room system, and tells how it goes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::http::{Method, Request, StatusCode, Uri, header};
+use clap::Args;
+use conference::access::{Grant, SipGrant};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::Settings;
+use crate::certificate::Certificates;
+use crate::config::Config;
+use crate::serve::ServeError;
+
+/// How often the server is asked how the call stands.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long one answer of the server may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
+/// How long a token of this command is good: longer than anybody lets it ring.
+const TOKEN_LIFE: Duration = Duration::from_secs(600);
+
+/// What is called, and whom it is asked of.
+#[derive(Debug, Args)]
+pub struct Call {
+    /// The meeting.
+    meeting: String,
+    /// The room system, such as sip:room@198.51.100.7.
+    address: String,
+    /// The server; the one of the configuration on this machine if left out.
+    #[arg(long, value_name = "URL")]
+    server: Option<Uri>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The configuration, or its certificates.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// No key of the configuration may call.
+    #[error("no [[key]] of the configuration has the right \"sip_call\"")]
+    NoKey,
+    /// No token can be made.
+    #[error("a token cannot be signed: {0}")]
+    Token(String),
+    /// The address of the server is of no use.
+    #[error("{0} is no address of a server: give http://host:port or https://host:port")]
+    Server(Uri),
+    /// The server cannot be reached.
+    #[error("{address} does not answer: {source}; is the server running?")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server's answer is none.
+    #[error("the server's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Runs the command. The exit code tells how the call ended: 0 for an answered one.
+pub fn run(call: Call) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(call.run()),
+        Err(source) => Err(ServeError::System { what: "starting threads", source }.into()),
+    };
+    match done {
+        Ok(state) => ExitCode::from(code(&state)),
+        Err(error) => {
+            eprintln!("plenum: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code of each outcome; 1 is for what went wrong before.
+fn code(state: &str) -> u8 {
+    match state {
+        "active" | "ended" => 0,
+        "busy" => 10,
+        "declined" => 11,
+        "timed_out" => 12,
+        "unreachable" => 13,
+        "not_found" => 14,
+        "incompatible" => 15,
+        "refused" => 16,
+        "cancelled" => 17,
+        "not_admitted" => 18,
+        _ => 1,
+    }
+}
+
+impl Call {
+    async fn run(self) -> Result<String, CallError> {
+        let Self { meeting, address, server, json, settings } = self;
+        let config = settings.load()?;
+        let server = Server::of(server, &config)?;
+        let path = format!("/api/v1/meetings/{}/legs", encoded(&meeting));
+        let body = json!({ "address": address }).to_string();
+        let mut leg = server.ask(Method::POST, &path, body).await?;
+        let path = format!("{path}/{}", text(&leg, "id"));
+        let mut told = String::new();
+        loop {
+            let state = text(&leg, "state");
+            if state != told {
+                told.clone_from(&state);
+                if !json {
+                    println!("{}: {}", text(&leg, "address"), state.replace('_', " "));
+                }
+            }
+            if !matches!(state.as_str(), "dialling" | "ringing") {
+                if json {
+                    println!("{leg}");
+                }
+                return Ok(state);
+            }
+            tokio::time::sleep(LOOK).await;
+            leg = server.ask(Method::GET, &path, String::new()).await?;
+        }
+    }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A path's segment: letters of other scripts and what has a meaning in a URI as `%xx`.
+fn encoded(segment: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    segment
+        .bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).into() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// A server, and how it is spoken to.
+struct Server {
+    host: String,
+    /// `host:port` to connect to.
+    address: String,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    token: String,
+}
+
+impl Server {
+    fn of(given: Option<Uri>, config: &Config) -> Result<Self, CallError> {
+        let token = token(config)?;
+        let tls = |wanted: bool| {
+            let open = || {
+                Certificates::open(config, SystemTime::now())?
+                    .sip_client(config.sip.ca_file.as_deref())
+            };
+            wanted.then(open).transpose().map_err(ServeError::from)
+        };
+        if let Some(uri) = given {
+            let (Some(host), Some(scheme @ ("http" | "https"))) = (uri.host(), uri.scheme_str())
+            else {
+                return Err(CallError::Server(uri));
+            };
+            let secure = scheme == "https";
+            let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+            let address = format!("{host}:{port}");
+            let host = host.trim_matches(['[', ']']).to_owned();
+            return Ok(Self { host, address, tls: tls(secure)?, token });
+        }
+        let https = config.http.tls_listen.address().filter(|_| !config.dev);
+        let address = reached(https.unwrap_or(config.http.listen));
+        let tls = tls(https.is_some())?;
+        Ok(Self { host: address.ip().to_string(), address: address.to_string(), tls, token })
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: String) -> Result<Value, CallError> {
+        let unreachable = |source| CallError::Unreachable { address: self.address.clone(), source };
+        let unreadable = |error: String| CallError::Unreadable(error);
+        let late = || io::Error::from(io::ErrorKind::TimedOut);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.address)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| unreadable(error.to_string()))?;
+        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(&self.address));
+        let stream = stream.await.map_err(|_| unreachable(late()))?.map_err(unreachable)?;
+        let answer = async {
+            match &self.tls {
+                None => send(stream, request).await,
+                Some(tls) => {
+                    let name = ServerName::try_from(self.host.clone())
+                        .map_err(|error| unreadable(error.to_string()))?;
+                    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
+                    send(stream.map_err(unreachable)?, request).await
+                }
+            }
+        };
+        let answer = tokio::time::timeout(PATIENCE, answer);
+        let (status, body) = answer.await.map_err(|_| unreachable(late()))??;
+        let value: Value =
+            serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
+        if status.is_success() {
+            Ok(value)
+        } else {
+            Err(CallError::Refused(text(&value, "detail")))
+        }
+    }
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), CallError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let unreadable = |error: hyper::Error| CallError::Unreadable(error.to_string());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreadable)?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(unreadable)?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    connection.abort();
+    let body = body.map_err(|error| CallError::Unreadable(error.to_string()))?;
+    Ok((status, body.to_bytes()))
+}
+
+/// Where a listener of this machine is reached from itself.
+fn reached(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn token(config: &Config) -> Result<String, CallError> {
+    let issuer = config.keys.with(|rights| rights.sip_call).ok_or(CallError::NoKey)?;
+    let sip = SipGrant { call: true, ..SipGrant::default() };
+    let grant = Grant { issuer: issuer.to_owned(), sip, ..Grant::default() };
+    config
+        .keys
+        .sign(&grant, TOKEN_LIFE, SystemTime::now())
+        .map_err(|error| CallError::Token(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meeting_of_any_script_becomes_a_path() {
+        assert_eq!(encoded("board-1.x"), "board-1.x");
+        assert_eq!(encoded("совет"), "%D1%81%D0%BE%D0%B2%D0%B5%D1%82");
+        assert_eq!(encoded("a/b?c"), "a%2Fb%3Fc");
+    }
+
+    #[test]
+    fn every_state_has_its_exit_code() {
+        let states = [
+            "busy",
+            "declined",
+            "timed_out",
+            "unreachable",
+            "not_found",
+            "incompatible",
+            "refused",
+        ];
+        let codes: std::collections::HashSet<u8> = states.iter().map(|it| code(it)).collect();
+        assert_eq!(codes.len(), states.len());
+        assert_eq!((code("active"), code("what")), (0, 1));
+    }
+}

@@ -1,0 +1,109 @@
+//! The server calls room systems.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::analyse::{self, Picture, WHOLE};
+use tests::baresip::{Baresip, BaresipConfig};
+use tests::browser::Browser;
+use tests::media::{BLUE, GREEN};
+use tests::server::Server;
+use tests::story::{Story, target};
+use tests::wait;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Runs `plenum call`; its exit code, the outcome as JSON, and what it complained of.
+fn call(server: &Server, meeting: &str, address: &str) -> (i32, Value, String) {
+    let done = Command::new(target().join("debug/plenum"))
+        .args(["call", "--dev", "--config", "/dev/null", "--json", "--server", &server.origin])
+        .args([meeting, address])
+        .output()
+        .expect("the command runs");
+    let outcome = serde_json::from_slice(&done.stdout).unwrap_or_default();
+    let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done.status.code().expect("an exit code"), outcome, complaint)
+}
+
+#[test]
+fn a_called_room_system_is_in_the_meeting() {
+    let story = Story::begin("a_called_room_system_is_in_the_meeting");
+    let server = Server::start(&story);
+    let mut person = Browser::launch(GREEN, &server.origin);
+    person.join_through_page("demo");
+    for config in [
+        BaresipConfig::new(BLUE),
+        BaresipConfig { audio: "opus", srtp: true, transport: "tls", ..BaresipConfig::new(BLUE) },
+    ] {
+        let mut room = Baresip::start(&story, config);
+        // Its certificate is its own: it is called over TCP, with keys in the clear as --dev allows.
+        let address = match config.transport {
+            "tls" => room.uri().replace("tls", "tcp"),
+            _ => room.uri(),
+        };
+        let address = match config.transport {
+            "tls" => decremented(&address),
+            _ => address,
+        };
+        let (code, outcome, complaint) = call(&server, "demo", &address);
+        assert_eq!((code, &outcome["state"]), (0, &"active".into()), "{outcome} {complaint}");
+        room.wait_for_call();
+        let identity = person.wait_for_room_system();
+        assert_eq!(outcome["identity"], identity.as_str());
+        person.wait_for_picture(&identity);
+        wait::until("the person sees the room's colour", PATIENCE, || {
+            let file = story.file("green-sees-blue.png");
+            person.picture(&identity, &file);
+            (Picture::read(&file).share(BLUE, WHOLE) > 0.7).then_some(())
+        });
+        wait::until("the room sees the person's colour", PATIENCE, || {
+            let picture = Picture::read(&room.picture("sees.png"));
+            (picture.share(GREEN, WHOLE) > 0.3).then_some(())
+        });
+        let (samples, rate) = room.heard(2.0);
+        let heard = analyse::level_at(&samples, rate, GREEN.tone);
+        assert!(heard > -40.0, "the room hears green at {heard} dB");
+        let heard = person.record(&identity, 2.0);
+        let level = analyse::level(&heard[heard.len() / 4..], BLUE.tone);
+        assert!(level > -40.0, "green hears the room at {level} dB");
+        let status = format!(
+            "() => window.plenum.room.remoteParticipants.get({identity:?}).attributes['sip.callStatus']"
+        );
+        assert_eq!(person.evaluate(&status), "active");
+        room.hang_up();
+        person.wait_until_gone(&identity, GONE_WITHIN);
+    }
+    server.stop();
+}
+
+/// A `sip:` address one port lower.
+fn decremented(address: &str) -> String {
+    let (head, rest) = address.rsplit_once(':').expect("a port");
+    let (port, parameters) = rest.split_once(';').expect("parameters");
+    format!("{head}:{};{parameters}", port.parse::<u16>().expect("a number") - 1)
+}
+
+#[test]
+fn what_cannot_be_called_is_told_apart() {
+    let story = Story::begin("what_cannot_be_called_is_told_apart");
+    let server = Server::start(&story);
+    let room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    let (code, outcome, _) = call(&server, "demo", &room.uri().replace("room@", "nobody@"));
+    assert_eq!((code, &outcome["state"]), (14, &"not_found".into()), "{outcome}");
+
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let (code, outcome, _) = call(&server, "demo", &format!("sip:room@{closed};transport=tcp"));
+    assert_eq!((code, &outcome["state"]), (13, &"unreachable".into()), "{outcome}");
+
+    // Out of reach of any rule.
+    let (code, _, complaint) = call(&server, "demo", "sip:room@192.0.2.1");
+    assert_eq!(code, 1);
+    assert!(complaint.contains("allow_dial"), "{complaint}");
+    let (code, _, complaint) = call(&server, "demo", "what is this");
+    assert_eq!(code, 1);
+    assert!(complaint.contains("no SIP address"), "{complaint}");
+    server.stop();
+}
