@@ -1,0 +1,85 @@
+//! Measures the media planes: against peers, and against what the kernel and the codecs cost alone.
+//!
+//! Everything is taken side by side in the same run, in turn, because the machine is shared and
+//! noisy; the ratio counts. CONTRIBUTING.md tells how to read the table.
+
+mod fault;
+mod machine;
+mod report;
+mod video;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use fault::{Fault, Result};
+use report::Figure;
+
+/// Measures the media planes.
+#[derive(Parser)]
+struct Arguments {
+    /// One JSON object a line in the place of the table.
+    #[arg(long)]
+    json: bool,
+    /// Shows in seconds that everything works; the figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Only these metrics, by number, such as 1,2,11.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<u8>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What a child process of the bench does.
+#[derive(Subcommand)]
+enum Role {}
+
+/// How long and how often is measured.
+pub struct Plan {
+    /// Rounds, the first of which is thrown away.
+    rounds: usize,
+    /// What is measured of a server in one round.
+    span: Duration,
+    /// Frames of a composed picture in one round.
+    video_frames: usize,
+}
+
+impl Plan {
+    const FULL: Self = Self { rounds: 7, span: Duration::from_millis(2_500), video_frames: 90 };
+    const QUICK: Self = Self { rounds: 2, span: Duration::from_millis(300), video_frames: 10 };
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(fault) => {
+            eprintln!("media-bench: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(code) = machine::enter_namespace()? {
+        return Ok(if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
+    let wanted = |numbers: &[u8]| {
+        arguments.only.is_empty() || numbers.iter().any(|it| arguments.only.contains(it))
+    };
+    let mut figures = Vec::new();
+    if wanted(&[11]) {
+        eprintln!("media-bench: composing");
+        figures.extend(video::measure(&plan)?);
+    }
+    if arguments.json {
+        report::print_json(&figures);
+    } else {
+        report::print_table(&figures);
+    }
+    let complete = figures.iter().all(Figure::is_complete);
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
