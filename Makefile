@@ -15,7 +15,7 @@ cd "$(ROOT)"
 source scripts/env.sh
 endef
 
-.PHONY: help run build web setup test lint clean
+.PHONY: help run build web setup test lint bench clean
 
 help: ## list the targets
 	@$(enter)
@@ -50,6 +50,12 @@ lint: web ## formatting, lints, licences
 	@$(enter)
 	scripts/setup.sh --lint
 	scripts/lint.sh
+
+bench: ## measure the media planes against peers and limits (ARGS: --json, --quick, --only 1,2)
+	@$(enter)
+	scripts/setup.sh --bench >&2
+	echo "bench: building with every optimisation (the first time takes some minutes)" >&2
+	exec cargo run --quiet --release -p media-bench -- $(ARGS)
 
 clean: ## remove what was built (installed tools and npm packages stay)
 	@$(enter)

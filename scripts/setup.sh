@@ -5,6 +5,7 @@
 #   scripts/setup.sh           to build and start
 #   scripts/setup.sh --test    and to run the tests: browsers, SIP room systems, a test runner
 #   scripts/setup.sh --lint    and to run the checks of style, licences and sources
+#   scripts/setup.sh --bench   and to measure: the servers that we compare with
 #
 # Debian packages are installed for the whole machine (through sudo when the user is not root);
 # everything else goes into .tools/ and node_modules/ of this clone.
@@ -20,6 +21,7 @@ BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
     libnss3-tools iproute2 iptables)
+BENCH_PACKAGES=(janus iproute2)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -27,12 +29,13 @@ fail() {
     exit 1
 }
 
-with_test=false with_lint=false
+with_test=false with_lint=false with_bench=false
 for argument in "$@"; do
     case $argument in
         --test) with_test=true ;;
         --lint) with_lint=true ;;
-        *) fail "unknown option $argument; known are --test and --lint" ;;
+        --bench) with_bench=true ;;
+        *) fail "unknown option $argument; known are --test, --lint and --bench" ;;
     esac
 done
 
@@ -159,6 +162,9 @@ npm_packages() {
 need_packages "${BUILD_PACKAGES[@]}"
 if $with_test; then
     need_packages "${TEST_PACKAGES[@]}"
+fi
+if $with_bench; then
+    need_packages "${BENCH_PACKAGES[@]}"
 fi
 need_rust
 need_node

@@ -3,9 +3,15 @@
 //! Everything is taken side by side in the same run, in turn, because the machine is shared and
 //! noisy; the ratio counts. CONTRIBUTING.md tells how to read the table.
 
+mod child;
+mod fanout;
 mod fault;
+mod http;
+mod janus;
 mod machine;
+mod mixing;
 mod report;
+mod sound;
 mod video;
 
 use std::process::ExitCode;
@@ -13,7 +19,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use fault::{Fault, Result};
+use fault::Result;
 use report::Figure;
 
 /// Measures the media planes.
@@ -34,7 +40,17 @@ struct Arguments {
 
 /// What a child process of the bench does.
 #[derive(Subcommand)]
-enum Role {}
+enum Role {
+    /// Mixes.
+    #[command(name = mixing::bridge::ROLE, hide = true)]
+    Bridge,
+    /// Forwards.
+    #[command(name = fanout::shard::ROLE, hide = true)]
+    Shard,
+    /// Seals and sends, and nothing else.
+    #[command(name = fanout::floor::ROLE, hide = true)]
+    Floor,
+}
 
 /// How long and how often is measured.
 pub struct Plan {
@@ -42,13 +58,17 @@ pub struct Plan {
     rounds: usize,
     /// What is measured of a server in one round.
     span: Duration,
+    /// Rounds of mixing, which take longer.
+    mixing_rounds: usize,
     /// Frames of a composed picture in one round.
     video_frames: usize,
 }
 
 impl Plan {
-    const FULL: Self = Self { rounds: 7, span: Duration::from_millis(2_500), video_frames: 90 };
-    const QUICK: Self = Self { rounds: 2, span: Duration::from_millis(300), video_frames: 10 };
+    const FULL: Self =
+        Self { rounds: 7, span: Duration::from_millis(2_500), mixing_rounds: 6, video_frames: 90 };
+    const QUICK: Self =
+        Self { rounds: 2, span: Duration::from_millis(400), mixing_rounds: 2, video_frames: 10 };
 }
 
 fn main() -> ExitCode {
@@ -63,6 +83,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(role) = &arguments.role {
+        let served = match role {
+            Role::Bridge => mixing::bridge::serve(),
+            Role::Shard => fanout::shard::serve(),
+            Role::Floor => fanout::floor::serve(),
+        };
+        return served.map(|()| ExitCode::SUCCESS);
+    }
     if let Some(code) = machine::enter_namespace()? {
         return Ok(if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -74,6 +102,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if wanted(&[11]) {
         eprintln!("media-bench: composing");
         figures.extend(video::measure(&plan)?);
+    }
+    if wanted(&[1, 2]) {
+        eprintln!("media-bench: forwarding");
+        sfu::transport::webrtc::init_crypto();
+        figures.extend(fanout::measure(&plan)?);
+    }
+    if wanted(&[10]) {
+        eprintln!("media-bench: mixing");
+        figures.extend(mixing::measure(&plan)?);
     }
     if arguments.json {
         report::print_json(&figures);

@@ -11,17 +11,9 @@ impl Series {
         self.0.push(value);
     }
 
-    pub fn of(value: f64) -> Self {
-        Self(vec![value])
-    }
-
     /// Each round's result, changed.
     pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {
         Self(self.0.iter().copied().map(change).collect())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     pub fn median(&self) -> Option<f64> {
@@ -138,10 +130,7 @@ pub fn print_table(figures: &[Figure]) {
             Aim::AtLeast => format!("≥ {value}"),
         });
         let [ours, peer, floor] = figure.series().map(|(_, series)| cell(series));
-        println!(
-            "{:<58} {ours:>22} {peer:>22} {floor:>22} {ratio:>7} {target:>8}",
-            figure.metric
-        );
+        println!("{:<58} {ours:>22} {peer:>22} {floor:>22} {ratio:>7} {target:>8}", figure.metric);
         if let Some(fault) = &figure.fault {
             println!("    {fault}");
         }
@@ -183,7 +172,7 @@ mod tests {
         figure.ours = series(&[2.0, 4.0, 3.0]);
         assert!(!figure.is_complete());
         assert_eq!(figure.json().get("ratio"), Some(&Value::Null));
-        figure.floor = Series::of(2.0);
+        figure.floor = series(&[2.0]);
         let line = figure.json();
         for (name, value) in [
             ("metric", json!("1 x")),

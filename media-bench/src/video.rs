@@ -13,7 +13,7 @@ use types::VideoCodec;
 use crate::Plan;
 use crate::fault::{Result, missing};
 use crate::machine::cpu_of_thread;
-use crate::report::{Aim, Against, Figure, Series};
+use crate::report::{Against, Aim, Figure};
 
 const FPS: u32 = 30;
 const FRAME: Duration = Duration::from_nanos(1_000_000_000 / FPS as u64);
@@ -27,7 +27,7 @@ const LEG: VideoFormat = VideoFormat {
     single_nal: false,
 };
 /// Viewers of the same layout: so many that one's share stands out of the noise.
-const VIEWERS: u64 = 41;
+const VIEWERS: u64 = 101;
 const SOURCES: u64 = 2;
 /// Frames before the measured ones, until every tile shows a picture.
 const WARM_UP: usize = 15;
@@ -68,7 +68,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Figure>> {
         }
         composed.ours.push(second(one.cpu));
         composed.floor.push(second(bare.all));
-        viewer.ours.push(second(many.cpu.saturating_sub(one.cpu)) / (VIEWERS - 1) as f64);
+        viewer.ours.push((second(many.cpu) - second(one.cpu)) / (VIEWERS - 1) as f64);
         viewer.floor.push(second(bare.encode));
         encodes.ours.push(rate(two.encoded));
         encodes.floor.push(rate(one.encoded));

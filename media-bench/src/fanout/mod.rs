@@ -1,0 +1,159 @@
+//! Metrics 1 and 2: what forwarding one packet to one receiver costs, against Janus and against
+//! what the kernel and the cipher cost alone.
+
+mod client;
+pub mod floor;
+mod packets;
+mod peer;
+pub mod shard;
+
+use std::time::{Duration, Instant};
+
+use crate::Plan;
+use crate::fault::{Fault, Result};
+use crate::machine::Span;
+use crate::report::{Against, Aim, Figure, Series};
+use floor::Floor;
+use peer::Streaming;
+use shard::OwnShard;
+
+/// Receivers of the one publisher.
+pub const SUBSCRIBERS: usize = 30;
+
+/// Until queues and caches have settled.
+const WARM_UP: Duration = Duration::from_millis(300);
+/// Clients that are not being measured have to be looked at this often, or ICE gives them up.
+const KEEP_ALIVE: Duration = Duration::from_millis(100);
+/// How often the measured clients' sockets are looked at.
+const STEP: Duration = Duration::from_millis(1);
+/// The share of the packets that has to come for the figure to count.
+const DELIVERED: f64 = 0.99;
+
+/// A server with its publisher and its receivers.
+trait Contender {
+    fn pid(&self) -> u32;
+    /// The publisher sends so many packets at once.
+    fn send(&mut self, count: u32, now: Instant) -> Result<()>;
+    /// Everybody takes what has come.
+    fn drive(&mut self, now: Instant) -> Result<()>;
+    /// Packets that all receivers together have got so far.
+    fn received(&self) -> u64;
+}
+
+/// How the publisher sends: browsers pace a frame in bursts, and only bursts give segmentation
+/// offload something to merge.
+struct Load {
+    name: &'static str,
+    rate: u32,
+    burst: u32,
+}
+
+const LOADS: [Load; 4] = [
+    Load { name: "200 pps one by one", rate: 200, burst: 1 },
+    Load { name: "200 pps in twos", rate: 200, burst: 2 },
+    Load { name: "600 pps one by one", rate: 600, burst: 1 },
+    Load { name: "600 pps in sixes", rate: 600, burst: 6 },
+];
+
+pub fn measure(plan: &Plan) -> Result<Vec<Figure>> {
+    let mut contenders: Vec<Box<dyn Contender>> = vec![
+        Box::new(OwnShard::start()?),
+        Box::new(Streaming::start()?),
+        Box::new(Floor::start(false)?),
+        Box::new(Floor::start(true)?),
+    ];
+    let mut figures = Vec::new();
+    for load in &LOADS {
+        let (series, fault) = match rounds(plan, load, &mut contenders) {
+            Ok(series) => (series, None),
+            Err(fault) => (Default::default(), Some(fault.to_string())),
+        };
+        let [ours, peer, plain, gso] = series;
+        let title = |number| format!("{number} 1 → 30, 1200 B, {} (µs a packet)", load.name);
+        let mut against_peer = Figure::new(title(1), Against::Peer, Some((Aim::AtMost, 0.1)));
+        let (floor, name, target) =
+            if load.burst > 1 { (gso, "GSO", 2.0) } else { (plain, "sendmmsg", 1.5) };
+        let title = format!("{} ÷ {name}", title(2));
+        let mut against_floor = Figure::new(title, Against::Floor, Some((Aim::AtMost, target)));
+        (against_peer.ours, against_floor.ours) = (ours.clone(), ours);
+        (against_peer.peer, against_floor.floor) = (peer, floor);
+        for mut figure in [against_peer, against_floor] {
+            figure.fault.clone_from(&fault);
+            figures.push(figure);
+        }
+    }
+    figures.sort_by(|a, b| a.metric.cmp(&b.metric));
+    Ok(figures)
+}
+
+/// One series for each contender, in microseconds a packet.
+fn rounds(plan: &Plan, load: &Load, contenders: &mut [Box<dyn Contender>]) -> Result<[Series; 4]> {
+    let mut series: [Series; 4] = Default::default();
+    for round in 0..plan.rounds {
+        for (place, series) in series.iter_mut().enumerate() {
+            let cost = cost(plan, load, contenders, place)?;
+            if round > 0 {
+                series.push(cost);
+            }
+        }
+    }
+    Ok(series)
+}
+
+/// Microseconds of CPU time a delivered packet of the contender at this place.
+fn cost(
+    plan: &Plan,
+    load: &Load,
+    contenders: &mut [Box<dyn Contender>],
+    place: usize,
+) -> Result<f64> {
+    run(load, contenders, place, WARM_UP)?;
+    let measured = contenders.get(place).ok_or_else(|| Fault::Other("no contender".into()))?;
+    let before = measured.received();
+    let span = Span::begin(measured.pid())?;
+    run(load, contenders, place, plan.span)?;
+    let spent = span.end()?;
+    let measured = contenders.get(place).map_or(0, |it| it.received());
+    let packets = (measured - before) as f64;
+    let expected = spent.wall.as_secs_f64() * f64::from(load.rate) * SUBSCRIBERS as f64;
+    if packets < expected * DELIVERED {
+        let share = packets / expected * 100.0;
+        return Err(Fault::Refused(format!("only {share:.1}% of the packets came")));
+    }
+    Ok(spent.server.as_secs_f64() * 1e6 / packets)
+}
+
+/// An open loop: what is due is sent, whatever has come back.
+fn run(
+    load: &Load,
+    contenders: &mut [Box<dyn Contender>],
+    place: usize,
+    time: Duration,
+) -> Result<()> {
+    let start = Instant::now();
+    let interval = Duration::from_secs(1) * load.burst / load.rate;
+    let (mut burst_at, mut keep_alive) = (start, start + KEEP_ALIVE);
+    loop {
+        let now = Instant::now();
+        if now >= start + time {
+            return Ok(());
+        }
+        let all = keep_alive <= now;
+        if all {
+            keep_alive = now + KEEP_ALIVE;
+        }
+        for (index, contender) in contenders.iter_mut().enumerate() {
+            if index == place {
+                while burst_at <= now {
+                    contender.send(load.burst, now)?;
+                    burst_at += interval;
+                }
+                contender.drive(now)?;
+            } else if all {
+                contender.drive(now)?;
+            }
+        }
+        let next = burst_at.min(now + STEP);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}

@@ -1,0 +1,105 @@
+//! Janus' streaming plugin: RTP into a mountpoint, WebRTC out of it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rtp::packet::Header;
+use serde_json::{Value, json};
+use udp::{Purpose, SendBatch, Socket};
+
+use super::client::{Client, connect};
+use super::{Contender, SUBSCRIBERS, packets};
+use crate::fault::{Doing, Fault, Result, missing};
+use crate::janus::{Janus, MOUNT_PAYLOAD_TYPE, MOUNT_POINT, MOUNT_PORT};
+use crate::machine;
+
+const PLUGIN: &str = "janus.plugin.streaming";
+
+pub struct Streaming {
+    janus: Janus,
+    publisher: Publisher,
+    subscribers: Vec<Client>,
+}
+
+impl Streaming {
+    pub fn start() -> Result<Self> {
+        let mut janus = Janus::start()?;
+        let mut subscribers = Vec::new();
+        for _ in 0..SUBSCRIBERS {
+            let mut client = Client::new()?;
+            watch(&mut janus, &mut client)?;
+            subscribers.push(client);
+            // ICE and DTLS of those before have their patience.
+            for _ in 0..5 {
+                subscribers.iter_mut().try_for_each(|it| it.drive(Instant::now()))?;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        connect(&mut subscribers)?;
+        Ok(Self { janus, publisher: Publisher::new(MOUNT_PORT)?, subscribers })
+    }
+}
+
+fn watch(janus: &mut Janus, client: &mut Client) -> Result<()> {
+    let handle = janus.attach(PLUGIN)?;
+    janus.message(handle, json!({ "request": "watch", "id": MOUNT_POINT }), None)?;
+    let event = janus.event(handle)?;
+    let offer = event.pointer("/jsep/sdp").and_then(Value::as_str);
+    let offer = offer.ok_or_else(|| missing(format!("an offer in what janus said: {event}")))?;
+    let answer = json!({ "type": "answer", "sdp": client.accept_offer(offer)? });
+    janus.message(handle, json!({ "request": "start" }), Some(answer))?;
+    janus.event(handle).map(drop)
+}
+
+impl Contender for Streaming {
+    fn pid(&self) -> u32 {
+        self.janus.pid()
+    }
+
+    fn send(&mut self, count: u32, _: Instant) -> Result<()> {
+        self.publisher.send(count)
+    }
+
+    fn drive(&mut self, now: Instant) -> Result<()> {
+        self.subscribers.iter_mut().try_for_each(|client| client.drive(now))
+    }
+
+    fn received(&self) -> u64 {
+        self.subscribers.iter().map(Client::received).sum()
+    }
+}
+
+/// A camera on plain RTP.
+pub struct Publisher {
+    socket: Socket,
+    batch: SendBatch,
+    server: SocketAddr,
+    sent: u64,
+}
+
+impl Publisher {
+    pub fn new(port: u16) -> Result<Self> {
+        let address = SocketAddr::from((machine::ADDRESS, 0));
+        let socket = Socket::bind_for(address, Purpose::One).doing("a socket")?;
+        let server = SocketAddr::from((machine::ADDRESS, port));
+        Ok(Self { socket, batch: SendBatch::default(), server, sent: 0 })
+    }
+
+    pub fn send(&mut self, count: u32) -> Result<()> {
+        for _ in 0..count {
+            let header = Header {
+                pt: MOUNT_PAYLOAD_TYPE,
+                // Wraps, as RTP's numbers do.
+                seq: self.sent as u16,
+                timestamp: packets::timestamp(self.sent),
+                ssrc: 0x1234,
+                marker: false,
+            };
+            self.batch
+                .push(self.server, &header.packet(&packets::payload(self.sent)))
+                .map_err(|error| Fault::Other(format!("a packet cannot be sent: {error}")))?;
+            self.sent += 1;
+        }
+        self.socket.send(&mut self.batch).doing("sending RTP").map(drop)
+    }
+}
