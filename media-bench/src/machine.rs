@@ -100,10 +100,10 @@ impl Span {
     }
 }
 
-/// A command on one core.
+/// A command on one core, which ends when we do, however that is.
 pub fn pinned(core: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", core]).arg(program);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", core]).arg(program);
     command
 }
 
@@ -143,7 +143,8 @@ pub fn enter_namespace() -> Result<Option<i32>> {
         d + 1
     );
     let own = std::env::current_exe().doing("finding this program")?;
-    let status = Command::new("unshare")
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare"])
         .args(if is_root()? { &["--net"][..] } else { &["--net", "--map-root-user"] })
         .args(["sh", "-c", &set_up, "sh", "taskset", "--cpu-list", LOAD_CORE])
         .arg(own)
@@ -151,7 +152,7 @@ pub fn enter_namespace() -> Result<Option<i32>> {
         .env(INSIDE, "1")
         .stdin(Stdio::null())
         .status()
-        .doing("unshare (of util-linux)")?;
+        .doing("setpriv and unshare (of util-linux)")?;
     Ok(Some(status.code().unwrap_or(1)))
 }
 

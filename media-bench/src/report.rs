@@ -115,12 +115,16 @@ impl Figure {
 pub fn print_json(figures: &[Figure]) {
     for figure in figures {
         println!("{}", figure.json());
+        if let Some(fault) = &figure.fault {
+            eprintln!("media-bench: {}: {fault}", figure.metric);
+        }
     }
 }
 
 pub fn print_table(figures: &[Figure]) {
+    let wide = figures.iter().map(|it| it.metric.chars().count()).max().unwrap_or_default();
     println!(
-        "{:<58} {:>22} {:>22} {:>22} {:>7} {:>8}",
+        "{:<wide$} {:>21} {:>21} {:>21} {:>7} {:>8}",
         "metric", "ours", "peer", "floor", "ratio", "target"
     );
     for figure in figures {
@@ -130,7 +134,8 @@ pub fn print_table(figures: &[Figure]) {
             Aim::AtLeast => format!("≥ {value}"),
         });
         let [ours, peer, floor] = figure.series().map(|(_, series)| cell(series));
-        println!("{:<58} {ours:>22} {peer:>22} {floor:>22} {ratio:>7} {target:>8}", figure.metric);
+        let metric = &figure.metric;
+        println!("{metric:<wide$} {ours:>21} {peer:>21} {floor:>21} {ratio:>7} {target:>8}");
         if let Some(fault) = &figure.fault {
             println!("    {fault}");
         }

@@ -34,12 +34,13 @@ struct State {
     connected: bool,
     lost: bool,
     received: u64,
+    longest: usize,
 }
 
 impl Client {
-    pub fn new() -> Result<Self> {
+    pub fn new(purpose: Purpose) -> Result<Self> {
         let address = SocketAddr::from((machine::ADDRESS, 0));
-        let socket = Socket::bind_for(address, Purpose::One).doing("a socket")?;
+        let socket = Socket::bind_for(address, purpose).doing("a socket")?;
         let now = Instant::now();
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
         let candidate = Candidate::host(socket.local_addr(), "udp")
@@ -89,6 +90,11 @@ impl Client {
         self.state.received
     }
 
+    /// The longest datagram that has come.
+    pub fn longest(&self) -> usize {
+        self.state.longest
+    }
+
     /// Takes what has come, and does what is due.
     pub fn drive(&mut self, now: Instant) -> Result<()> {
         let Self { socket, rtc, batch, state, timeout, .. } = self;
@@ -97,6 +103,7 @@ impl Client {
         loop {
             let count = socket
                 .recv(|datagram| {
+                    state.longest = state.longest.max(datagram.contents.len());
                     let Ok(contents) = datagram.contents.try_into() else { return };
                     let source = datagram.source;
                     let receive =

@@ -37,19 +37,26 @@ pub struct Floor {
     publisher: Publisher,
     receivers: Vec<Socket>,
     received: u64,
+    longest: usize,
 }
 
 impl Floor {
-    pub fn start(gso: bool) -> Result<Self> {
+    pub fn start(gso: bool, receivers: Purpose) -> Result<Self> {
         let address = SocketAddr::from((machine::ADDRESS, 0));
         let mut sockets = Vec::new();
         for _ in 0..SUBSCRIBERS {
-            sockets.push(Socket::bind_for(address, Purpose::One).doing("a socket")?);
+            sockets.push(Socket::bind_for(address, receivers).doing("a socket")?);
         }
-        let receivers = sockets.iter().map(Socket::local_addr).collect();
+        let addresses = sockets.iter().map(Socket::local_addr).collect();
         let mut server = OwnServer::start(ROLE)?;
-        let port: u16 = server.ask(&Request { receivers, gso })?;
-        Ok(Self { server, publisher: Publisher::new(port)?, receivers: sockets, received: 0 })
+        let port: u16 = server.ask(&Request { receivers: addresses, gso })?;
+        Ok(Self {
+            server,
+            publisher: Publisher::new(port)?,
+            receivers: sockets,
+            received: 0,
+            longest: 0,
+        })
     }
 }
 
@@ -65,7 +72,9 @@ impl Contender for Floor {
     fn drive(&mut self, _: Instant) -> Result<()> {
         for socket in &mut self.receivers {
             loop {
-                let count = socket.recv(|_| {}).doing("receiving")?;
+                let longest = &mut self.longest;
+                let longer = |it: udp::Datagram<'_>| *longest = it.contents.len().max(*longest);
+                let count = socket.recv(longer).doing("receiving")?;
                 if count == 0 {
                     break;
                 }
@@ -77,6 +86,10 @@ impl Contender for Floor {
 
     fn received(&self) -> u64 {
         self.received
+    }
+
+    fn longest(&self) -> usize {
+        self.longest
     }
 }
 

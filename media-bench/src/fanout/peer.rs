@@ -22,11 +22,11 @@ pub struct Streaming {
 }
 
 impl Streaming {
-    pub fn start() -> Result<Self> {
+    pub fn start(receivers: Purpose) -> Result<Self> {
         let mut janus = Janus::start()?;
         let mut subscribers = Vec::new();
         for _ in 0..SUBSCRIBERS {
-            let mut client = Client::new()?;
+            let mut client = Client::new(receivers)?;
             watch(&mut janus, &mut client)?;
             subscribers.push(client);
             // ICE and DTLS of those before have their patience.
@@ -66,6 +66,10 @@ impl Contender for Streaming {
 
     fn received(&self) -> u64 {
         self.subscribers.iter().map(Client::received).sum()
+    }
+
+    fn longest(&self) -> usize {
+        self.subscribers.iter().map(Client::longest).max().unwrap_or_default()
     }
 }
 

@@ -11,6 +11,7 @@ use sfu::transport::webrtc::{Connections, Offer, Session, init_crypto};
 use sfu::{AudioHints, Command, PeerEvent, PeerEvents, Publication, TrackLabel};
 use str0m::media::Direction;
 use types::{MediaKind, PeerId, TrackId};
+use udp::Purpose;
 
 use super::client::{Client, connect};
 use super::{Contender, SUBSCRIBERS};
@@ -38,15 +39,15 @@ pub struct OwnShard {
 }
 
 impl OwnShard {
-    pub fn start() -> Result<Self> {
+    pub fn start(receivers: Purpose) -> Result<Self> {
         let mut server = OwnServer::start(ROLE)?;
-        let mut publisher = vec![Client::new()?];
+        let mut publisher = vec![Client::new(Purpose::One)?];
         let mut subscribers = Vec::new();
         for client in &mut publisher {
             join(&mut server, client, true)?;
         }
         for _ in 0..SUBSCRIBERS {
-            let mut client = Client::new()?;
+            let mut client = Client::new(receivers)?;
             join(&mut server, &mut client, false)?;
             subscribers.push(client);
         }
@@ -78,6 +79,10 @@ impl Contender for OwnShard {
 
     fn received(&self) -> u64 {
         self.subscribers.iter().map(Client::received).sum()
+    }
+
+    fn longest(&self) -> usize {
+        self.subscribers.iter().map(Client::longest).max().unwrap_or_default()
     }
 }
 

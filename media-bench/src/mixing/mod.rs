@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use types::AudioCodec;
 
-use crate::Plan;
 use crate::fault::{Fault, Result};
 use crate::machine::Span;
 use crate::report::{Against, Aim, Figure};
-use crate::sound;
+use crate::{Plan, measured, sound};
 use bridge::OwnBridge;
 use load::Load;
 use peer::AudioBridge;
@@ -95,8 +94,8 @@ fn rounds(
         voices.push(Arc::new(voice));
     }
     for round in 0..plan.mixing_rounds {
-        let mine = round_of(plan, case, &voices, ours)?;
-        let theirs = round_of(plan, case, &voices, peer)?;
+        let mine = measured(|| round_of(plan, case, &voices, ours))?;
+        let theirs = measured(|| round_of(plan, case, &voices, peer))?;
         let floor = floor::capacity(case.codec, &voices, case.talkers)?;
         if round > 0 {
             figure.ours.push(mine);
@@ -123,8 +122,9 @@ fn round_of(
     load.begin();
     let span = Span::begin(mixer.pid())?;
     load.run(plan.span)?;
-    let spent = span.end()?;
+    let spent = span.end();
     mixer.close()?;
+    let spent = spent?;
     let expected = spent.wall.as_secs_f64() * 50.0 * PARTIES as f64;
     let share = load.received() as f64 / expected;
     if share < DELIVERED {
