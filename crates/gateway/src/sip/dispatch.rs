@@ -97,11 +97,10 @@ async fn outside(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result
     let refusal = match tx.original.method {
         Method::Ack => return Ok(()),
         Method::Invite => return incoming::invite(shared, tx).await,
-        // CUCM's keep-alive has Max-Forwards 0: it is for us, and not forwarded.
-        Method::Options if shared.is_ours(&tx.original.uri) => {
-            return reply(&mut tx, StatusCode::OK, options_headers(), None).await;
-        }
-        Method::Options => Refusal::new(StatusCode::NotFound, vec![]),
+        Method::Options => match options(shared, &tx.original) {
+            Ok(headers) => return reply(&mut tx, StatusCode::OK, headers, None).await,
+            Err(refusal) => refusal,
+        },
         Method::Cancel
         | Method::Bye
         | Method::Info
@@ -287,6 +286,25 @@ pub(super) fn offer_of(request: &Request) -> Result<Option<Vec<u8>>, Refusal> {
     Err(Refusal::new(StatusCode::UnsupportedMediaType, vec![accept]))
 }
 
+/// Whether a caller takes SDP in an answer: it does unless its `Accept` says otherwise
+/// (RFC 3261 section 20.1).
+pub(super) fn takes_sdp(request: &Request) -> bool {
+    let mut ranges = request.headers.iter().filter_map(|header| match header {
+        Header::Accept(accept) => Some(accept.value()),
+        _ => None,
+    });
+    let Some(first) = ranges.next() else { return true };
+    std::iter::once(first)
+        .chain(ranges)
+        .flat_map(|value| value.split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim())
+        .any(|range| {
+            ["application/sdp", "application/*", "*/*"]
+                .iter()
+                .any(|known| range.eq_ignore_ascii_case(known))
+        })
+}
+
 /// What we say to the session timer of a request (RFC 4028 section 9).
 pub(super) fn timer_of(request: &Request) -> Result<Option<SessionExpires>, Refusal> {
     let asked =
@@ -307,6 +325,16 @@ pub(super) fn timer_headers(agreed: Option<SessionExpires>) -> Vec<Header> {
         headers.push(Header::Require("timer".into()));
     }
     headers
+}
+
+/// Answers OPTIONS as an INVITE would be (RFC 3261 section 11.2). CUCM's keep-alive has
+/// Max-Forwards 0: it is for us, and not forwarded.
+fn options(shared: &Shared, request: &Request) -> Result<Vec<Header>, Refusal> {
+    if !shared.is_ours(&request.uri) {
+        return Err(Refusal::new(StatusCode::NotFound, vec![]));
+    }
+    incoming::required(request)?;
+    Ok(options_headers())
 }
 
 fn options_headers() -> Vec<Header> {

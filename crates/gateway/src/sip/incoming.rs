@@ -15,7 +15,7 @@ use tracing::{Instrument, debug, info};
 use super::call::{Call, CallEvent, CallHandle};
 use super::core::{CallCore, Stage, cseq_of};
 use super::dispatch::{
-    Refusal, capabilities, offer_of, refuse, timer_headers, timer_of, transport_of,
+    Refusal, capabilities, offer_of, refuse, takes_sdp, timer_headers, timer_of, transport_of,
 };
 use super::endpoint::Shared;
 use super::error::{CallError, CallErrorKind, CallId};
@@ -221,6 +221,9 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
         return Err(Refusal::new(StatusCode::NotFound, vec![]));
     }
     required(request)?;
+    if !takes_sdp(request) {
+        return Err(Refusal::new(StatusCode::NotAcceptable, vec![]));
+    }
     let offer = offer_of(request)?;
     let timer = timer_of(request)?;
     let cseq = cseq_of(request).ok_or_else(bad)?;
@@ -274,7 +277,7 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
 }
 
 /// Refuses extensions that the caller insists on and we lack (RFC 3261 section 8.2.2.3).
-fn required(request: &Request) -> Result<(), Refusal> {
+pub(super) fn required(request: &Request) -> Result<(), Refusal> {
     let lacking: Vec<_> = request
         .headers
         .iter()

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rsipstack::dialog::DialogId;
 use rsipstack::sip::prelude::HeadersExt;
-use rsipstack::sip::{HasHeaders, Header, Method, Request, SipMessage, StatusCode};
+use rsipstack::sip::{HasHeaders, Header, Method, Request, SipMessage, StatusCode, Version};
 use rsipstack::transaction::key::TransactionRole;
 use rsipstack::transaction::make_tag;
 use rsipstack::transport::SipConnection;
@@ -24,6 +24,9 @@ const MAX_HEADERS: usize = 256;
 
 /// The longest `Call-ID`, tag or branch line that is kept, in bytes.
 const MAX_ID: usize = 512;
+
+/// The longest method that is answered, in bytes: what is longer is no method but noise.
+const MAX_METHOD: usize = 64;
 
 /// Reads a UDP socket until the endpoint stops.
 pub(super) async fn serve_udp(shared: Arc<Shared>, socket: Arc<UdpSocket>, reply: SipConnection) {
@@ -82,17 +85,16 @@ pub(super) async fn accept(
 /// A request that could be read so far that it can be answered, and the answer.
 type Refusal = Option<Box<(Request, StatusCode)>>;
 
-fn read(raw: &[u8]) -> Result<SipMessage, Refusal> {
+pub(super) fn read(raw: &[u8]) -> Result<SipMessage, Refusal> {
     if raw.len() > MAX_MESSAGE {
         return Err(None);
     }
     let Ok(message) = SipMessage::try_from(raw) else {
-        return Err(unknown_method(raw)
-            .map(|request| (request, StatusCode::NotImplemented))
-            .map(Box::new));
+        return Err(unreadable(raw).map(Box::new));
     };
     let headers = message.headers();
     let sane = headers.len() <= MAX_HEADERS
+        && !is_ambiguous(headers.iter())
         && message.call_id_header().is_ok_and(|id| (1..=MAX_ID).contains(&id.value().len()))
         && message.from_header().is_ok_and(|from| from.tag().is_ok_and(|tag| tag.is_some()))
         && message.to_header().is_ok_and(|to| to.tag().is_ok());
@@ -101,40 +103,94 @@ fn read(raw: &[u8]) -> Result<SipMessage, Refusal> {
         SipMessage::Response(_) if sane && method.is_some() => Ok(message),
         SipMessage::Response(_) => Err(None),
         SipMessage::Request(request) => {
-            let declared = request.headers.iter().find_map(|header| match header {
-                Header::ContentLength(length) => Some(length.value().trim().parse::<usize>()),
-                _ => None,
+            let whole = request.headers.iter().all(|header| match header {
+                Header::ContentLength(length) => {
+                    length.value().trim().parse() == Ok(request.body.len())
+                }
+                _ => true,
             });
-            let whole = match declared {
-                None => true,
-                Some(length) => length == Ok(request.body.len()),
+            let status = match request.version {
+                Version::V(..) => StatusCode::VersionNotSupported,
+                // The library reads `a.b://host` as a host's name.
+                Version::V2 if first_line(raw).is_some_and(|line| is_foreign(line.target)) => {
+                    StatusCode::UnsupportedUriScheme
+                }
+                Version::V2 if sane && whole && method == Some(request.method) => {
+                    return Ok(request.into());
+                }
+                Version::V2 => StatusCode::BadRequest,
             };
-            if sane && whole && method == Some(request.method) {
-                return Ok(request.into());
-            }
             // Nobody answers an ACK.
-            let answerable = request.method != Method::Ack;
-            Err(answerable.then(|| Box::new((request, StatusCode::BadRequest))))
+            Err((request.method != Method::Ack).then(|| Box::new((request, status))))
         }
     }
 }
 
-/// Reads a request whose method the library does not know, as if it were one that it does: for
-/// the answer only the headers matter.
-fn unknown_method(raw: &[u8]) -> Option<Request> {
-    let space = raw.iter().position(|&byte| byte == b' ')?;
-    let (method, rest) = raw.split_at_checked(space)?;
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
-    if !(1..=32).contains(&method.len()) || !method.iter().all(is_token) {
+/// Whether a header that may stand once stands more than once: two readers could take a
+/// different one each.
+fn is_ambiguous<'a>(headers: impl Iterator<Item = &'a Header>) -> bool {
+    let mut seen = [0_u8; 5];
+    for header in headers {
+        let [call_id, from, to, cseq, max_forwards] = &mut seen;
+        let count = match header {
+            Header::CallId(_) => call_id,
+            Header::From(_) => from,
+            Header::To(_) => to,
+            Header::CSeq(_) => cseq,
+            Header::MaxForwards(_) => max_forwards,
+            _ => continue,
+        };
+        *count = count.saturating_add(1);
+    }
+    seen.iter().any(|&count| count > 1)
+}
+
+/// The parts of a request's first line.
+struct FirstLine<'a> {
+    method: &'a str,
+    target: &'a str,
+    version: &'a str,
+    /// From the line's end on.
+    rest: &'a [u8],
+}
+
+fn first_line(raw: &[u8]) -> Option<FirstLine<'_>> {
+    let end = raw.windows(2).position(|window| window == b"\r\n")?;
+    let (line, rest) = raw.split_at_checked(end)?;
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    let (method, others) = line.split_once([' ', '\t'])?;
+    let (target, version) = others.trim().rsplit_once([' ', '\t'])?;
+    Some(FirstLine { method, target, version, rest })
+}
+
+/// Finds the answer to a request whose first line the library refuses: it reads the rest as if
+/// the line were a good one, since for the answer only the headers matter.
+fn unreadable(raw: &[u8]) -> Option<(Request, StatusCode)> {
+    let FirstLine { method, target, version, rest } = first_line(raw)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    let is_request = (1..=MAX_METHOD).contains(&method.len()) && method.bytes().all(is_token);
+    if !is_request || !version.starts_with("SIP/") || method == "ACK" {
         return None;
     }
-    if Method::try_from(method).is_ok() {
-        return None;
-    }
-    match SipMessage::try_from([b"MESSAGE", rest].concat().as_slice()) {
-        Ok(SipMessage::Request(request)) => Some(request),
+    let status = match Method::try_from(method) {
+        _ if version != "SIP/2.0" => StatusCode::VersionNotSupported,
+        Err(_) => StatusCode::NotImplemented,
+        Ok(_) if is_foreign(target) => StatusCode::UnsupportedUriScheme,
+        Ok(_) => StatusCode::BadRequest,
+    };
+    let readable = [b"MESSAGE sip:unreadable.invalid SIP/2.0", rest].concat();
+    match SipMessage::try_from(readable.as_slice()) {
+        Ok(SipMessage::Request(request)) => Some((request, status)),
         _ => None,
     }
+}
+
+/// Whether a URI has a scheme (RFC 3986 section 3.1), and none that we know.
+fn is_foreign(uri: &str) -> bool {
+    let Some((scheme, _)) = uri.split_once(':') else { return false };
+    let is_scheme = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    is_scheme && !["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// Notes in the Via where a request came from (RFC 3261 section 18.2.1, RFC 3581).
@@ -154,6 +210,8 @@ async fn refuse(
     connection: &SipConnection,
 ) {
     let mut response = shared.endpoint.make_response(&request, status, None);
+    // The library would answer in the version that was asked in.
+    response.version = Version::V2;
     for header in response.headers.iter_mut() {
         if let Header::To(to) = header
             && matches!(to.tag(), Ok(None))

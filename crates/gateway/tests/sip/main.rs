@@ -8,4 +8,5 @@ mod dialing;
 mod hostile;
 mod peers;
 mod raw;
+mod rfc4475;
 mod scripted;
