@@ -7,6 +7,8 @@
 
 mod audio;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod video;
 
 pub use audio::{

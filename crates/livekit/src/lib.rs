@@ -2,6 +2,8 @@
 //! The only user of `livekit-protocol`.
 
 mod access;
+#[doc(hidden)]
+pub mod fuzz;
 mod join_request;
 mod outward;
 mod room_service;

@@ -1,10 +1,12 @@
 //! One function for each parser of what a peer sends, for fuzzers. None may panic.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::jitter::{AudioBuffer, VideoBuffer};
 use crate::lane::MediaPacket;
 use crate::payload::{audio, h264, vp8};
+use crate::srtp::{Srtp, Suite};
 
 /// [`crate::packet::Packet::parse`] and the extensions.
 pub fn rtp(data: &[u8]) {
@@ -51,11 +53,71 @@ pub fn tones(data: &[u8]) {
     }
 }
 
-/// [`crate::srtp::Srtp`], with what is not authentic.
+/// [`crate::srtp::Srtp`] in every suite, with what is not authentic.
 pub fn srtp(data: &[u8]) {
-    if let Ok(mut srtp) = crate::srtp::Srtp::new(crate::srtp::Suite::AesCm128Sha1_80, &[7; 30]) {
-        let _ = srtp.unprotect_rtp(data);
-        let _ = srtp.unprotect_rtcp(data);
+    for suite in [
+        Suite::AesCm128Sha1_80,
+        Suite::AesCm128Sha1_32,
+        Suite::AesCm256Sha1_80,
+        Suite::AesCm256Sha1_32,
+        Suite::AeadAes128Gcm,
+        Suite::AeadAes256Gcm,
+    ] {
+        let key = vec![7; suite.key_len()];
+        let Ok(mut srtp) = Srtp::new(suite, &key) else { continue };
+        assert!(srtp.unprotect_rtp(data).is_err());
+        assert!(srtp.unprotect_rtcp(data).is_err());
+    }
+}
+
+/// [`AudioBuffer`], in steps of six bytes: some milliseconds pass, then a packet comes or is
+/// played.
+pub fn audio_jitter(data: &[u8], now: Instant) {
+    let mut buffer = AudioBuffer::new(48_000);
+    for_steps(data, now, |step| match step {
+        Step::Push(packet) => buffer.push(packet),
+        Step::Pop(now) => {
+            let _ = buffer.pop(now);
+        }
+    });
+    assert!(buffer.len() <= MAX_BUFFERED);
+}
+
+/// [`VideoBuffer`], in the same steps.
+pub fn video_jitter(data: &[u8], now: Instant) {
+    let mut buffer = VideoBuffer::new(Duration::from_millis(60));
+    for_steps(data, now, |step| match step {
+        Step::Push(packet) => buffer.push(packet),
+        Step::Pop(now) => {
+            let _ = buffer.deadline();
+            while buffer.pop(now).is_some() {}
+        }
+    });
+}
+
+/// More than an [`AudioBuffer`] ever holds.
+const MAX_BUFFERED: usize = 1000;
+
+enum Step {
+    Push(MediaPacket),
+    Pop(Instant),
+}
+
+fn for_steps(data: &[u8], start: Instant, mut run: impl FnMut(Step)) {
+    let (mut now, mut seq, mut timestamp) = (start, 1_u64 << 16, 0_u32);
+    for step in data.as_chunks::<6>().0 {
+        let [kind, millis, numbers @ ..] = *step;
+        now += Duration::from_millis(millis.into());
+        if kind % 4 == 0 {
+            run(Step::Pop(now));
+            continue;
+        }
+        let [a, b, c, d] = numbers;
+        seq = seq.saturating_add_signed(i16::from_be_bytes([a, b]).into());
+        // Most counts go on by 20 ms; the others leap.
+        let leap = i32::from(i16::from_be_bytes([c, d])) << (kind % 3 * 8);
+        timestamp = timestamp.wrapping_add_signed(leap);
+        run(Step::Push(packet(&[kind], seq, timestamp, now)));
     }
 }
 
@@ -67,16 +129,20 @@ fn for_packets(data: &[u8], now: Instant, mut run: impl FnMut(&MediaPacket)) {
         rest = next;
         // Every 16th number is lost; every fourth packet ends a frame.
         seq += if seq % 16 == 15 { 2 } else { 1 };
-        run(&MediaPacket {
-            payload: Arc::from(payload),
-            seq,
-            timestamp: (seq / 5) as u32,
-            marker: seq % 4 == 0,
-            arrival: now,
-            format: 0,
-            audio_level: None,
-            capture: None,
-        });
+        run(&packet(payload, seq, (seq / 5) as u32, now));
+    }
+}
+
+fn packet(payload: &[u8], seq: u64, timestamp: u32, arrival: Instant) -> MediaPacket {
+    MediaPacket {
+        payload: Arc::from(payload),
+        seq,
+        timestamp,
+        marker: seq % 4 == 0,
+        arrival,
+        format: 0,
+        audio_level: None,
+        capture: None,
     }
 }
 

@@ -8,6 +8,8 @@
 mod command;
 pub mod core;
 pub mod driver;
+#[doc(hidden)]
+pub mod fuzz;
 mod shard;
 mod stun;
 pub mod transport;

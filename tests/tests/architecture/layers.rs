@@ -10,7 +10,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (2, &["room", "sfu", "mcu", "record"]),
     (3, &["conference"]),
     (4, &["livekit", "gateway", "api", "web", "store", "auth", "cluster"]),
-    (5, &["plenum", "media-bench", "tests"]),
+    (5, &["plenum", "media-bench", "fuzz", "tests"]),
 ];
 
 /// `api` serves the page's files; nothing else in a layer knows its neighbour.

@@ -16,6 +16,8 @@ mod dispatch;
 mod endpoint;
 mod error;
 mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 mod incoming;
 mod info;
 mod ingress;

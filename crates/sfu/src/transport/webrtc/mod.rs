@@ -4,7 +4,7 @@ pub(in crate::transport) mod capture;
 mod data;
 mod media;
 mod negotiate;
-mod sdp_text;
+pub(crate) mod sdp_text;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
