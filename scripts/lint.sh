@@ -18,3 +18,6 @@ cargo deny --workspace check --hide-inclusion-graph bans licenses sources
 
 echo "lint: clippy"
 cargo clippy --workspace --all-targets -- -D warnings
+
+# libFuzzer's own main; clippy has seen everything else of the targets.
+scripts/fuzz.sh

@@ -1,6 +1,7 @@
 //! L4: HTTP: the project's own REST API, health and metrics, and the page.
 
 mod authority;
+mod doors;
 mod health;
 mod join;
 mod legs;
@@ -17,6 +18,7 @@ use conference::Dialler;
 use conference::access::{Directory, Keys, Limiter, Rate};
 use metrics_exporter_prometheus::PrometheusHandle;
 
+pub use doors::{DoorLimits, Doors, Guarded};
 pub use health::Ready;
 
 /// The largest body of a request: a name, a PIN and room to spare.
@@ -25,6 +27,8 @@ const MAX_BODY: usize = 4 << 10;
 const JOINS: Rate = Rate { burst: 100, interval: Duration::from_millis(500) };
 /// Wrong PINs from one address: with four digits, half of all PINs take three weeks.
 const WRONG_PINS: Rate = Rate { burst: 10, interval: Duration::from_secs(360) };
+/// How long a request may take, its body included.
+const WITHIN: Duration = Duration::from_secs(10);
 /// Addresses that are remembered at a time.
 const ADDRESSES: usize = 100_000;
 
@@ -40,6 +44,7 @@ pub struct Api {
     dialler: Option<Arc<dyn Dialler>>,
     joins: Arc<Mutex<Limiter>>,
     wrong_pins: Arc<Mutex<Limiter>>,
+    within: Duration,
 }
 
 impl Api {
@@ -61,6 +66,7 @@ impl Api {
             dialler: None,
             joins: Arc::new(Mutex::new(Limiter::new(JOINS, ADDRESSES))),
             wrong_pins: Arc::new(Mutex::new(Limiter::new(WRONG_PINS, ADDRESSES))),
+            within: WITHIN,
         }
     }
 
@@ -89,6 +95,7 @@ pub fn router(state: Api) -> Router {
         .route("/api/{*rest}", any(problem::no_such_endpoint))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
         .with_state(state)
 }
 

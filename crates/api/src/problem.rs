@@ -1,6 +1,10 @@
 //! Errors as problem details (RFC 9457).
 
+use std::time::Duration;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 /// An error with a `code` that programs read and a `detail` that says what to do.
@@ -21,6 +25,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        metrics::counter!("plenum_api_refused_total", "code" => self.code).increment(1);
         let body = serde_json::json!({
             "title": self.status.canonical_reason(),
             "status": self.status.as_u16(),
@@ -34,6 +39,15 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Ends a request that takes too long: a body that drips in holds a connection, and no more.
+pub async fn in_time(State(within): State<Duration>, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(within, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        let detail = "the request did not come within some seconds";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail).into_response()
+    })
 }
 
 /// Whatever else below `/api`.

@@ -131,6 +131,54 @@ async fn a_bad_request_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn bad_requests_are_counted_by_their_code() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let server = Server::new();
+    let path = "/api/v1/meetings/open/join";
+    for body in ["{".to_owned(), "[".repeat(4000), json!({ "name": "x".repeat(5000) }).to_string()]
+    {
+        server.post(path, "application/json", body).await;
+    }
+    let text = handle.render();
+    assert!(text.contains("plenum_api_refused_total{code=\"malformed\"} 2"), "{text}");
+    assert!(text.contains("plenum_api_refused_total{code=\"too_large\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_in_is_given_up() {
+    let mut server = Server::new();
+    server.api.within = std::time::Duration::from_millis(50);
+    let dripping = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let request = Request::post("/api/v1/meetings/open/join")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from_stream(dripping));
+    let (status, headers, body) = server.send(request.unwrap()).await;
+    assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+    assert!(String::from_utf8(body).unwrap().contains("too_slow"));
+    let (status, _) = server.join("open", json!({ "name": "A" })).await;
+    assert_eq!(status, StatusCode::OK, "others are served");
+}
+
+#[tokio::test]
+async fn a_flood_of_joins_from_one_address_is_stopped() {
+    let server = Server::new();
+    let mut let_in = 0;
+    loop {
+        let (status, answer) = server.join("open", json!({ "name": "A" })).await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(answer["code"], "too_many_attempts");
+            break;
+        }
+        let_in += 1;
+        assert!(let_in < 1000, "never stopped");
+    }
+    assert!(let_in >= 100, "stopped after {let_in}");
+}
+
+#[tokio::test]
 async fn the_page_is_strict_and_cached_by_tag() {
     let server = Server::new();
     let (status, headers, body) = server.get("/m/open").await;

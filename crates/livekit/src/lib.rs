@@ -2,6 +2,7 @@
 //! The only user of `livekit-protocol`.
 
 mod access;
+mod door;
 #[doc(hidden)]
 pub mod fuzz;
 mod join_request;
@@ -13,6 +14,7 @@ mod signal;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{any, get, post};
 use conference::Conference;
@@ -27,7 +29,11 @@ pub struct LiveKit {
     pub keys: Arc<Keys>,
 }
 
-/// Routes of the protocol: `/rtc`, `/rtc/v1`, their validate endpoints and Twirp.
+/// The largest body of a call: metadata, or a message to a meeting, with room to spare.
+const MAX_BODY: usize = 1 << 20;
+
+/// Routes of the protocol: `/rtc`, `/rtc/v1`, their validate endpoints and Twirp. Has to be served
+/// with the client's address as connection information: floods are told apart by it.
 pub fn router(state: LiveKit) -> Router {
     Router::new()
         .route("/rtc", any(signal::v0))
@@ -35,6 +41,8 @@ pub fn router(state: LiveKit) -> Router {
         .route("/rtc/validate", get(signal::validate).options(preflight))
         .route("/rtc/v1/validate", get(signal::validate).options(preflight))
         .route("/twirp/livekit.RoomService/{method}", post(room_service::call).options(preflight))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn_with_state(door::Door::default(), door::guard))
         .layer(axum::middleware::map_response(access::allow_any_origin))
         .with_state(state)
 }
@@ -43,3 +51,6 @@ pub fn router(state: LiveKit) -> Router {
 async fn preflight() -> StatusCode {
     StatusCode::NO_CONTENT
 }
+
+#[cfg(test)]
+mod tests;

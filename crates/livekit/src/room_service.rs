@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conference::access::{CreateError, Grant, MeetingSettings};
 use conference::{ExecuteError, MeetingHandle};
@@ -80,9 +80,9 @@ struct Call {
 pub async fn call(
     State(state): State<LiveKit>,
     Path(method): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
+    let headers = request.headers();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let json = match content_type.map(|it| it.split(';').next().unwrap_or(it).trim()) {
         Some("application/json") => true,
@@ -93,13 +93,26 @@ pub async fn call(
                 .into_response();
         }
     };
-    let grant = access::token(None, &headers)
+    let grant = access::token(None, headers)
         .and_then(|token| Ok(state.keys.verify(token, SystemTime::now())?));
     let grant = match grant {
         Ok(grant) => grant,
         Err(error) => {
             let message = error.to_string();
             return TwirpError::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+                .into_response();
+        }
+    };
+    // Only now: a stranger's body is not read.
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => {
+            metrics::counter!("plenum_livekit_malformed_total").increment(1);
+            let code = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => "resource_exhausted",
+                _ => "malformed",
+            };
+            return TwirpError::new(rejection.status(), code, rejection.body_text())
                 .into_response();
         }
     };
@@ -126,15 +139,15 @@ pub async fn call(
 
 impl Call {
     fn request<T: Message + Default + DeserializeOwned>(&self) -> Result<T, TwirpError> {
-        if self.json {
-            serde_json::from_slice(&self.body).map_err(|error| {
-                TwirpError::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())
-            })
+        let read = if self.json {
+            serde_json::from_slice(&self.body).map_err(|error| error.to_string())
         } else {
-            T::decode(self.body.clone()).map_err(|error| {
-                TwirpError::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())
-            })
-        }
+            T::decode(self.body.clone()).map_err(|error| error.to_string())
+        };
+        read.map_err(|why| {
+            metrics::counter!("plenum_livekit_malformed_total").increment(1);
+            TwirpError::new(StatusCode::BAD_REQUEST, "malformed", why)
+        })
     }
 
     fn respond<T: Message + Serialize>(&self, answer: &T) -> Result<Response, TwirpError> {

@@ -112,7 +112,7 @@ impl Session {
                     None => return Ok(LeaveReason::ByItself),
                 },
                 frame = timeout_at(deadline, stream.next()) => {
-                    let frame = frame.map_err(|_| Gone)?.ok_or(Gone)?.map_err(|_| Gone)?;
+                    let frame = frame.map_err(|_| Gone)?.ok_or(Gone)?.map_err(broken)?;
                     deadline = Instant::now() + READ_TIMEOUT;
                     match self.read(frame)? {
                         Some(Request::Leave(_)) => return Ok(LeaveReason::ByItself),
@@ -127,6 +127,7 @@ impl Session {
     fn read(&mut self, frame: Frame) -> Result<Option<Request>, Gone> {
         if !self.budget.take() {
             tracing::warn!("a client sends too many messages and is given up");
+            metrics::counter!("plenum_livekit_rate_limited_total").increment(1);
             return Err(Gone);
         }
         match frame {
@@ -191,6 +192,13 @@ impl Session {
             tracing::debug!(%error, "refused");
         }
     }
+}
+
+/// A WebSocket that ends by accident, or with a frame that is no frame or too large.
+fn broken(error: axum::Error) -> Gone {
+    tracing::debug!(%error, "the WebSocket broke");
+    metrics::counter!("plenum_livekit_broken_total").increment(1);
+    Gone
 }
 
 fn description(

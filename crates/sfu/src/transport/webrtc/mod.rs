@@ -5,6 +5,8 @@ mod data;
 mod media;
 mod negotiate;
 pub(crate) mod sdp_text;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
