@@ -3,7 +3,8 @@
 # what is there already is left alone, and then a run takes well under a second.
 #
 #   scripts/setup.sh           to build and start
-#   scripts/setup.sh --test    and to run the tests: browsers, SIP room systems, a test runner
+#   scripts/setup.sh --test    and to run the tests: browsers, LiveKit's Python client, SIP room systems,
+#                              a test runner
 #   scripts/setup.sh --lint    and to run the checks of style, licences and sources
 #   scripts/setup.sh --bench   and to measure: the servers that we compare with
 #
@@ -105,6 +106,22 @@ wheel() {
     printf '%s\n' "$requirement" >"$folder/.requirement"
 }
 
+# python_packages FOLDER: what its requirements.txt says, into .tools/python.
+python_packages() {
+    local requirements=$ROOT/$1/requirements.txt folder=$TOOLS/python wanted
+    wanted="$(sha256sum <"$requirements") $(python3 --version 2>/dev/null)"
+    [ "$(cat "$folder/.requirements" 2>/dev/null)" = "$wanted" ] && return
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
+    say "installing the Python packages of $1"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    echo '*' >"$TOOLS/.gitignore"
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
+        --no-deps --only-binary :all: --target "$folder" --requirement "$requirements" </dev/null
+    wanted="$(sha256sum <"$requirements") $(python3 --version)"
+    printf '%s\n' "$wanted" >"$folder/.requirements"
+}
+
 need_node() {
     at_least "$NODE_AT_LEAST" "$(node_version)" && command -v npm >/dev/null && return
     wheel "$NODE_WHEEL"
@@ -171,6 +188,7 @@ need_node
 npm_packages crates/web
 if $with_test; then
     npm_packages tests/browser
+    python_packages tests/python
     cargo_tool nextest "$NEXTEST_WHEEL"
 fi
 if $with_lint; then

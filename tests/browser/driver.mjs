@@ -68,6 +68,27 @@ function mediaTools() {
     context.drawImage(video, 0, 0);
     return { canvas, context };
   };
+  /** The sum of some streams, as 16-bit samples in base64. */
+  const recordStreams = async (streams, seconds) => {
+    const context = new AudioContext({ sampleRate: 48000 });
+    const tap = context.createScriptProcessor(4096, 1, 1);
+    const blocks = [];
+    tap.onaudioprocess = (event) => blocks.push(event.inputBuffer.getChannelData(0).slice());
+    for (const stream of streams) context.createMediaStreamSource(stream).connect(tap);
+    tap.connect(context.destination);
+    await new Promise((done) => setTimeout(done, seconds * 1000));
+    await context.close();
+    const samples = Int16Array.from(
+      blocks.flatMap((block) => Array.from(block)),
+      (sample) => Math.max(-1, Math.min(1, sample)) * 32767,
+    );
+    const bytes = new Uint8Array(samples.buffer);
+    let text = '';
+    for (let at = 0; at < bytes.length; at += 0x8000) {
+      text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+    }
+    return btoa(text);
+  };
   window.testTools = {
     /** Counters of the frames that a video shows for some seconds, without repetitions. */
     async counters(selector, seconds) {
@@ -90,29 +111,24 @@ function mediaTools() {
       if (!video?.videoWidth) return null;
       return draw(video).canvas.toDataURL('image/png').split(',')[1];
     },
-    /** What an audio element plays, as 16-bit samples in base64. */
+    /** What an audio element plays. */
     async record(selector, seconds) {
       const element = document.querySelector(selector);
-      if (!element?.srcObject) return null;
-      const context = new AudioContext({ sampleRate: 48000 });
-      const source = context.createMediaStreamSource(element.srcObject);
-      const tap = context.createScriptProcessor(4096, 1, 1);
-      const blocks = [];
-      tap.onaudioprocess = (event) => blocks.push(event.inputBuffer.getChannelData(0).slice());
-      source.connect(tap);
-      tap.connect(context.destination);
-      await new Promise((done) => setTimeout(done, seconds * 1000));
-      await context.close();
-      const samples = Int16Array.from(
-        blocks.flatMap((block) => Array.from(block)),
-        (sample) => Math.max(-1, Math.min(1, sample)) * 32767,
-      );
-      const bytes = new Uint8Array(samples.buffer);
-      let text = '';
-      for (let at = 0; at < bytes.length; at += 0x8000) {
-        text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-      }
-      return btoa(text);
+      return element?.srcObject ? recordStreams([element.srcObject], seconds) : null;
+    },
+    /** All sound that still arrives, whether something plays it or not. */
+    async recordAll(seconds) {
+      const receivers = (window.testConnections ?? [])
+        .filter((connection) => connection.connectionState !== 'closed')
+        .flatMap((connection) => connection.getReceivers())
+        .filter(({ track }) => track?.kind === 'audio' && track.readyState === 'live');
+      const streams = receivers.map(({ track }) => new MediaStream([track]));
+      // Chromium decodes only what an element plays.
+      const players = streams.map((stream) => Object.assign(new Audio(), { srcObject: stream, muted: true }));
+      players.forEach((player) => player.play().catch(() => {}));
+      const samples = await recordStreams(streams, seconds);
+      for (const player of players) player.srcObject = null;
+      return samples;
     },
     async stats() {
       const streams = [];
@@ -199,6 +215,9 @@ const commands = {
     );
     if (samples === null) throw new Error(`${selector} plays nothing`);
     return samples;
+  },
+  async record_all({ seconds }) {
+    return page.evaluate((time) => window.testTools.recordAll(time), seconds);
   },
   async stats() {
     return page.evaluate(() => window.testTools.stats());

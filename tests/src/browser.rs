@@ -1,15 +1,14 @@
 //! A person in a real Chromium, with a picture and a tone of their own.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::driver::{Driver, Inbound, inbound, samples};
 use crate::media::{self, Mark};
+use crate::person::Person;
 use crate::story::{Story, workspace};
 use crate::wait;
 
@@ -18,9 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A browser, ended with its owner.
 pub struct Browser {
-    process: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    driver: Driver,
     /// What it sends.
     pub mark: Mark,
     /// Who it is in the meeting, once it joined.
@@ -28,17 +25,15 @@ pub struct Browser {
     origin: String,
 }
 
-/// Figures of one received stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Inbound {
-    /// `audio` or `video`.
-    pub kind: String,
-    /// Packets that came.
-    pub received: i64,
-    /// Packets that did not.
-    pub lost: i64,
-    /// Pictures that were decoded.
-    pub decoded: i64,
+/// How LiveKit's own client connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `/rtc`: two peer connections.
+    V0,
+    /// `/rtc/v1`: one.
+    V1,
+    /// `/rtc` with a join request: one.
+    V0WithJoinRequest,
 }
 
 impl Browser {
@@ -48,16 +43,11 @@ impl Browser {
     /// When it does not start.
     pub fn launch(mark: Mark, origin: &str) -> Self {
         let clip = media::clip(mark);
-        let mut process = Command::new("node")
-            .arg(workspace().join("tests/browser/driver.mjs"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node starts");
-        let input = process.stdin.take();
-        let output = BufReader::new(process.stdout.take().expect("the driver's output"));
+        let mut command = Command::new("node");
+        command.arg(workspace().join("tests/browser/driver.mjs"));
+        let driver = Driver::start(mark.name, &mut command);
         let (identity, origin) = (String::new(), origin.to_owned());
-        let mut browser = Self { process, input, output, mark, identity, origin };
+        let mut browser = Self { driver, mark, identity, origin };
         let (video, audio, origin) = (clip.y4m, clip.wav, browser.origin.clone());
         browser
             .ask(json!({ "command": "launch", "video": video, "audio": audio, "origin": origin }));
@@ -84,8 +74,22 @@ impl Browser {
     }
 
     /// Joins a meeting without a page, by LiveKit's own client.
-    pub fn join_by_client(&mut self, token: &str, single_connection: bool) {
+    pub fn join_by_client(&mut self, token: &str, mode: Mode) {
         self.ask(json!({ "command": "blank" }));
+        let single_connection = mode != Mode::V0;
+        if mode == Mode::V0WithJoinRequest {
+            // The client itself would send its join request to the other address.
+            self.evaluate(
+                "() => {
+                    const Native = window.WebSocket;
+                    window.WebSocket = class extends Native {
+                        constructor(url, ...rest) {
+                            super(String(url).replace('/rtc/v1?', '/rtc?'), ...rest);
+                        }
+                    };
+                }",
+            );
+        }
         let url = self.origin.replacen("http", "ws", 1);
         let script = format!(
             "async () => {{
@@ -93,6 +97,8 @@ impl Browser {
                 const room = new Room({{ singlePeerConnection: {single_connection} }});
                 window.plenum = {{ room }};
                 window.messages = [];
+                window.texts = [];
+                window.events = [];
                 room.on(RoomEvent.TrackSubscribed, (track, _, participant) => {{
                     const element = track.attach();
                     const tile = document.createElement('div');
@@ -104,9 +110,20 @@ impl Browser {
                 room.on(RoomEvent.TrackUnsubscribed, (track) => {{
                     for (const element of track.detach()) element.parentElement.remove();
                 }});
-                room.on(RoomEvent.DataReceived, (data, participant) => {{
-                    window.messages.push([participant?.identity, new TextDecoder().decode(data)]);
+                room.on(RoomEvent.DataReceived, (data, participant, kind) => {{
+                    const name = kind === 0 ? 'reliable' : 'lossy';
+                    const text = new TextDecoder().decode(data);
+                    window.messages.push([participant?.identity, name, text]);
                 }});
+                for (const event of ['Reconnecting', 'SignalReconnecting', 'Reconnected',
+                    'ParticipantDisconnected', 'Disconnected', 'TrackUnsubscribed']) {{
+                    room.on(RoomEvent[event], () => window.events.push(event));
+                }}
+                room.registerTextStreamHandler('story', async (reader, {{ identity }}) => {{
+                    window.texts.push([identity, await reader.readAll()]);
+                }});
+                room.registerRpcMethod('greet', async ({{ callerIdentity, payload }}) =>
+                    `${{room.localParticipant.identity}} greets ${{callerIdentity}}: ${{payload}}`);
                 await room.connect({url:?}, {token:?});
                 await room.localParticipant.enableCameraAndMicrophone();
                 return room.localParticipant.identity;
@@ -130,65 +147,6 @@ impl Browser {
         })
     }
 
-    /// Waits until the page shows the picture of somebody.
-    pub fn wait_for_picture(&mut self, identity: &str) {
-        let script = format!(
-            "() => document.querySelector({:?})?.videoWidth > 0 || null",
-            video_of(identity)
-        );
-        wait::until(&format!("{} sees {identity}", self.mark.name), PATIENCE, || {
-            self.evaluate(&script).as_bool()
-        });
-    }
-
-    /// Waits until nothing of somebody is on the page any more; how long it took.
-    pub fn wait_until_gone(&mut self, identity: &str, patience: Duration) {
-        let script =
-            format!("() => document.querySelector('[data-identity={identity:?}]') ? null : true");
-        wait::until(&format!("{identity} is gone for {}", self.mark.name), patience, || {
-            self.evaluate(&script).as_bool()
-        });
-    }
-
-    /// How many different frames of somebody it shows in some seconds.
-    pub fn steps(&mut self, identity: &str, seconds: f64) -> usize {
-        let selector = video_of(identity);
-        let counters =
-            self.ask(json!({ "command": "counters", "selector": selector, "seconds": seconds }));
-        counters.as_array().map_or(0, Vec::len)
-    }
-
-    /// The picture of somebody as it is shown, as a PNG.
-    pub fn picture(&mut self, identity: &str, file: &Path) {
-        self.ask(json!({ "command": "picture", "selector": video_of(identity), "file": file }));
-    }
-
-    /// What it hears of somebody, at 48 kHz.
-    pub fn record(&mut self, identity: &str, seconds: f64) -> Vec<i16> {
-        let selector = format!("audio[data-identity={identity:?}]");
-        let samples =
-            self.ask(json!({ "command": "record", "selector": selector, "seconds": seconds }));
-        let bytes = STANDARD.decode(samples.as_str().expect("samples")).expect("base64");
-        bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
-    }
-
-    /// Figures of all streams that it receives.
-    pub fn inbound(&mut self) -> Vec<Inbound> {
-        let streams = self.ask(json!({ "command": "stats" }));
-        let number = |it: &Value| it.as_i64().unwrap_or_default();
-        streams
-            .as_array()
-            .expect("a list of streams")
-            .iter()
-            .map(|it| Inbound {
-                kind: it["kind"].as_str().unwrap_or_default().to_owned(),
-                received: number(&it["packetsReceived"]),
-                lost: number(&it["packetsLost"]),
-                decoded: number(&it["framesDecoded"]),
-            })
-            .collect()
-    }
-
     /// A screenshot of the page, after a change of the window's size if one is given.
     pub fn screenshot(&mut self, story: &Story, name: &str, size: Option<(u32, u32)>) {
         let (width, height) = size.unwrap_or_default();
@@ -209,24 +167,52 @@ impl Browser {
     }
 
     fn ask(&mut self, command: Value) -> Value {
-        let input = self.input.as_mut().expect("an open driver");
-        writeln!(input, "{command}").expect("the driver listens");
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("the driver answers");
-        let answer: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("the driver ended at {command}: {line}"));
-        if let Some(error) = answer["error"].as_str() {
-            panic!("{}: {command}: {error}", self.mark.name);
-        }
-        answer["value"].clone()
+        self.driver.ask(&command)
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver closes its browser when its input ends.
-        drop(self.input.take());
-        let _ = self.process.wait();
+impl Person for Browser {
+    fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn sees(&mut self, identity: &str) -> bool {
+        let video = video_of(identity);
+        let script = format!("() => document.querySelector({video:?})?.videoWidth > 0");
+        self.evaluate(&script) == Value::Bool(true)
+    }
+
+    fn shows_nothing_of(&mut self, identity: &str) -> bool {
+        let script = format!("() => !document.querySelector('[data-identity={identity:?}]')");
+        self.evaluate(&script) == Value::Bool(true)
+    }
+
+    fn steps(&mut self, identity: &str, seconds: f64) -> usize {
+        let selector = video_of(identity);
+        let counters =
+            self.ask(json!({ "command": "counters", "selector": selector, "seconds": seconds }));
+        counters.as_array().map_or(0, Vec::len)
+    }
+
+    fn picture(&mut self, identity: &str, file: &Path) {
+        self.ask(json!({ "command": "picture", "selector": video_of(identity), "file": file }));
+    }
+
+    fn record(&mut self, identity: &str, seconds: f64) -> Vec<i16> {
+        let selector = format!("audio[data-identity={identity:?}]");
+        samples(&self.ask(json!({ "command": "record", "selector": selector, "seconds": seconds })))
+    }
+
+    fn record_all(&mut self, seconds: f64) -> Vec<i16> {
+        samples(&self.ask(json!({ "command": "record_all", "seconds": seconds })))
+    }
+
+    fn inbound(&mut self) -> Vec<Inbound> {
+        inbound(&self.ask(json!({ "command": "stats" })))
     }
 }
 

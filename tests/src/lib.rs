@@ -1,4 +1,4 @@
-//! The kit for tests with real peers: browsers and room systems whose pictures and sounds are told
+//! The kit for tests with real peers: browsers, LiveKit's Python client and room systems whose pictures and sounds are told
 //! apart by content.
 //!
 //! A failing step panics with what was awaited: this crate serves tests alone.
@@ -6,7 +6,11 @@
 pub mod analyse;
 pub mod baresip;
 pub mod browser;
+pub mod driver;
 pub mod media;
+pub mod person;
+pub mod python;
 pub mod server;
 pub mod story;
+pub mod token;
 pub mod wait;

@@ -1,0 +1,127 @@
+//! Somebody in a meeting who sees and hears, and what all who meet owe each other.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::analyse::{self, Picture, WHOLE};
+use crate::driver::Inbound;
+use crate::media::{Mark, RATE, wav};
+use crate::story::Story;
+use crate::wait;
+
+/// How long anything in a client may take on two loaded cores.
+pub const PATIENCE: Duration = Duration::from_secs(25);
+/// A leaving sender is gone from everybody's view within this time.
+pub const GONE_WITHIN: Duration = Duration::from_secs(2);
+/// Distance between what is heard of others and of oneself.
+const APART_DB: f64 = 40.0;
+/// A tone weaker than this is not there.
+const SILENT_DB: f64 = -60.0;
+/// Shown frames a second of a clip of fifteen.
+const STEPS_A_SECOND: f64 = 10.0;
+
+/// A client whose received pictures and sounds can be looked at.
+pub trait Person {
+    /// What it sends.
+    fn mark(&self) -> Mark;
+    /// Who it is in the meeting.
+    fn identity(&self) -> &str;
+    /// Whether it has a picture of somebody.
+    fn sees(&mut self, identity: &str) -> bool;
+    /// Whether nothing of somebody is left: no tile, no picture, no sound.
+    fn shows_nothing_of(&mut self, identity: &str) -> bool;
+    /// How many different frames of somebody it shows in some seconds.
+    fn steps(&mut self, identity: &str, seconds: f64) -> usize;
+    /// The picture of somebody as it is shown, as a PNG.
+    fn picture(&mut self, identity: &str, file: &Path);
+    /// What it hears of somebody, at 48 kHz.
+    fn record(&mut self, identity: &str, seconds: f64) -> Vec<i16>;
+    /// All that it receives, together, whoever it is of.
+    fn record_all(&mut self, seconds: f64) -> Vec<i16>;
+    /// Figures of all streams that it receives.
+    fn inbound(&mut self) -> Vec<Inbound>;
+
+    /// Waits until it has a picture of somebody.
+    ///
+    /// # Panics
+    /// When it gets none.
+    fn wait_for_picture(&mut self, identity: &str) {
+        let what = format!("{} sees {identity}", self.mark().name);
+        wait::until(&what, PATIENCE, || self.sees(identity).then_some(()));
+    }
+
+    /// Waits until nothing of somebody is there any more.
+    ///
+    /// # Panics
+    /// When something stays.
+    fn wait_until_gone(&mut self, identity: &str, patience: Duration) {
+        let what = format!("{identity} is gone for {}", self.mark().name);
+        wait::until(&what, patience, || self.shows_nothing_of(identity).then_some(()));
+    }
+
+    /// Packets that did not come so far.
+    fn lost(&mut self) -> i64 {
+        self.inbound().iter().map(|it| it.lost).sum()
+    }
+}
+
+/// Everybody sees and hears everybody else, and not themselves.
+///
+/// # Panics
+/// When somebody does not.
+pub fn meet(story: &Story, people: &mut [&mut dyn Person]) {
+    let all: Vec<_> = people.iter().map(|it| (it.identity().to_owned(), it.mark())).collect();
+    for person in people.iter_mut() {
+        let me = person.mark();
+        for (identity, _) in all.iter().filter(|it| it.1 != me) {
+            person.wait_for_picture(identity);
+        }
+    }
+    let lost_before: Vec<i64> = people.iter_mut().map(|it| it.lost()).collect();
+    for person in people.iter_mut() {
+        let me = person.mark();
+        for (identity, mark) in all.iter().filter(|it| it.1 != me) {
+            let steps = person.steps(identity, 3.0) as f64 / 3.0;
+            assert!(steps >= STEPS_A_SECOND, "{} sees {steps} steps a second", me.name);
+
+            let file = story.file(&format!("{}-sees-{}.png", me.name, mark.name));
+            person.picture(identity, &file);
+            let share = Picture::read(&file).share(*mark, WHOLE);
+            assert!(share > 0.7, "{} fills {share} of {}'s picture", mark.name, me.name);
+
+            let heard = person.record(identity, 2.0);
+            let recording = story.file(&format!("{}-hears-{}.wav", me.name, mark.name));
+            std::fs::write(recording, wav(&heard)).expect("a recording is written");
+            // The first moments of a recording hold the filter's start.
+            let heard = &heard[heard.len() / 4..];
+            let (other, own) = (analyse::level(heard, mark.tone), analyse::level(heard, me.tone));
+            assert!(other > -40.0, "{} hears {} at {other} dB", me.name, mark.name);
+            assert!(other - own >= APART_DB, "{}: {other} dB against {own} dB", me.name);
+        }
+    }
+    for (person, before) in people.iter_mut().zip(lost_before) {
+        assert_eq!(person.lost(), before, "packets lost on the way to {}", person.mark().name);
+    }
+}
+
+/// Somebody left at this moment: tile and tone are gone for everybody else in time.
+///
+/// # Panics
+/// When something of it stays.
+pub fn is_gone(story: &Story, mark: Mark, identity: &str, others: &mut [&mut dyn Person]) {
+    let left = Instant::now();
+    for person in others.iter_mut() {
+        person.wait_until_gone(identity, GONE_WITHIN.saturating_sub(left.elapsed()));
+    }
+    for person in others.iter_mut() {
+        let name = person.mark().name;
+        let heard = person.record_all(1.0);
+        let recording = story.file(&format!("{name}-after-{}-left.wav", mark.name));
+        std::fs::write(recording, wav(&heard)).expect("a recording is written");
+        // Nothing at all is received where nobody else is left.
+        let level = if heard.len() < RATE / 2 { -f64::INFINITY } else {
+            analyse::level(&heard, mark.tone)
+        };
+        assert!(level < SILENT_DB, "{name} still hears {} at {level} dB", mark.name);
+    }
+}

@@ -1,0 +1,92 @@
+//! A participant in LiveKit's own headless client, with a picture and a tone of its own.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::driver::{Driver, Inbound, inbound, samples};
+use crate::media::{self, Mark};
+use crate::person::Person;
+use crate::story::workspace;
+
+/// A participant without a browser, ended with its owner.
+pub struct PythonPeer {
+    driver: Driver,
+    mark: Mark,
+    identity: String,
+}
+
+impl PythonPeer {
+    /// Joins a meeting; sends this mark.
+    ///
+    /// # Panics
+    /// When it does not get in.
+    pub fn join(mark: Mark, origin: &str, token: &str, single_connection: bool) -> Self {
+        let clip = media::clip(mark);
+        let mut command = Command::new("python3");
+        command
+            .arg(workspace().join("tests/python/peer.py"))
+            .env("PYTHONPATH", workspace().join(".tools/python"));
+        let driver = Driver::start(mark.name, &mut command);
+        let mut peer = Self { driver, mark, identity: String::new() };
+        let identity = peer.ask(json!({
+            "command": "join",
+            "url": origin.replacen("http", "ws", 1),
+            "token": token,
+            "wav": clip.wav,
+            "y4m": clip.y4m,
+            "single_connection": single_connection,
+        }));
+        peer.identity = identity.as_str().expect("an identity").to_owned();
+        peer
+    }
+
+    /// Has it do something: see `tests/python/peer.py`.
+    pub fn ask(&mut self, command: Value) -> Value {
+        self.driver.ask(&command)
+    }
+}
+
+impl Person for PythonPeer {
+    fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn sees(&mut self, identity: &str) -> bool {
+        self.ask(json!({ "command": "sees", "identity": identity })) == Value::Bool(true)
+    }
+
+    fn shows_nothing_of(&mut self, identity: &str) -> bool {
+        let participants = self.ask(json!({ "command": "participants" }));
+        let there = participants.as_array().expect("a list").iter().any(|it| it == identity);
+        !there && !self.sees(identity)
+    }
+
+    fn steps(&mut self, identity: &str, seconds: f64) -> usize {
+        let command = json!({ "command": "counters", "identity": identity, "seconds": seconds });
+        self.ask(command).as_array().map_or(0, Vec::len)
+    }
+
+    fn picture(&mut self, identity: &str, file: &Path) {
+        self.ask(json!({ "command": "picture", "identity": identity, "file": file }));
+    }
+
+    fn record(&mut self, identity: &str, seconds: f64) -> Vec<i16> {
+        let command = json!({ "command": "record", "identity": identity, "seconds": seconds });
+        samples(&self.ask(command))
+    }
+
+    fn record_all(&mut self, seconds: f64) -> Vec<i16> {
+        let command = json!({ "command": "record", "identity": null, "seconds": seconds });
+        samples(&self.ask(command))
+    }
+
+    fn inbound(&mut self) -> Vec<Inbound> {
+        inbound(&self.ask(json!({ "command": "stats" })))
+    }
+}
