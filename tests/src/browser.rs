@@ -96,6 +96,7 @@ impl Browser {
                 const {{ Room, RoomEvent }} = window.LivekitClient;
                 const room = new Room({{ singlePeerConnection: {single_connection} }});
                 window.plenum = {{ room }};
+                const tiles = new Map();
                 window.messages = [];
                 window.texts = [];
                 window.events = [];
@@ -106,10 +107,9 @@ impl Browser {
                     if (track.kind === 'audio') element.dataset.identity = participant.identity;
                     tile.append(element);
                     document.body.append(tile);
+                    tiles.set(track, tile);
                 }});
-                room.on(RoomEvent.TrackUnsubscribed, (track) => {{
-                    for (const element of track.detach()) element.parentElement.remove();
-                }});
+                room.on(RoomEvent.TrackUnsubscribed, (track) => tiles.get(track).remove());
                 room.on(RoomEvent.DataReceived, (data, participant, kind) => {{
                     const name = kind === 0 ? 'reliable' : 'lossy';
                     const text = new TextDecoder().decode(data);
