@@ -93,6 +93,11 @@ impl Member {
         self.events.recv().await
     }
 
+    /// An event that came already.
+    pub fn waiting_event(&mut self) -> Option<MemberEvent> {
+        self.events.try_recv().ok()
+    }
+
     /// Asks the meeting for something.
     ///
     /// # Errors
@@ -119,6 +124,11 @@ impl Member {
         let answer = Answer::parse(sdp)?;
         self.shard.send(sfu::Command::Answer { peer: self.peer, answer });
         Ok(())
+    }
+
+    /// The client found its way back, perhaps from another network.
+    pub fn restart_ice(&self) {
+        self.shard.send(sfu::Command::RestartIce(self.peer));
     }
 
     /// A room system negotiated its media anew.

@@ -9,6 +9,7 @@ mod join_request;
 mod outward;
 mod room_service;
 mod session;
+mod sessions;
 mod signal;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use axum::http::StatusCode;
 use axum::routing::{any, get, post};
 use conference::Conference;
 use conference::access::Keys;
+
+use sessions::Sessions;
 
 /// What the protocol's handlers need.
 #[derive(Clone)]
@@ -32,9 +35,19 @@ pub struct LiveKit {
 /// The largest body of a call: metadata, or a message to a meeting, with room to spare.
 const MAX_BODY: usize = 1 << 20;
 
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    conference: Conference,
+    keys: Arc<Keys>,
+    sessions: Sessions,
+}
+
 /// Routes of the protocol: `/rtc`, `/rtc/v1`, their validate endpoints and Twirp. Has to be served
 /// with the client's address as connection information: floods are told apart by it.
 pub fn router(state: LiveKit) -> Router {
+    let LiveKit { conference, keys } = state;
+    let state = Shared { conference, keys, sessions: Sessions::default() };
     Router::new()
         .route("/rtc", any(signal::v0))
         .route("/rtc/v1", any(signal::v1))

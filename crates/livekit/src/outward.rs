@@ -111,6 +111,16 @@ fn join_response(snapshot: &JoinSnapshot, subscriber_primary: bool) -> lk::JoinR
     }
 }
 
+/// The first message to a client that goes on with its session.
+pub fn reconnect_response() -> Message {
+    Message::Reconnect(lk::ReconnectResponse {
+        server_info: Some(server_info()),
+        // The reliable channel outlives the WebSocket: nothing has to be sent once more.
+        last_message_seq: 0,
+        ..Default::default()
+    })
+}
+
 fn server_info() -> lk::ServerInfo {
     lk::ServerInfo { version: PROTOCOL_VERSION.into(), protocol: PROTOCOL, ..Default::default() }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::{Identity, MeetingId, TrackSid, TrackSource};
 
-use crate::LiveKit;
+use crate::Shared;
 use crate::access;
 use crate::outward;
 
@@ -70,7 +70,7 @@ impl IntoResponse for TwirpError {
 
 /// A call: who asks, and in which encoding.
 struct Call {
-    state: LiveKit,
+    state: Shared,
     grant: Grant,
     json: bool,
     body: Bytes,
@@ -78,7 +78,7 @@ struct Call {
 
 /// `POST /twirp/livekit.RoomService/{method}`.
 pub async fn call(
-    State(state): State<LiveKit>,
+    State(state): State<Shared>,
     Path(method): Path<String>,
     request: Request,
 ) -> Response {

@@ -14,12 +14,16 @@ use room::{Command, LeaveReason, Notice};
 use sfu::transport::webrtc::Connections;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
+use types::ParticipantSid;
 
-use crate::LiveKit;
+use crate::Shared;
 use crate::outward;
+use crate::sessions::{Handover, Owner, Registration};
+use resume::Missed;
 
 mod data;
 mod requests;
+mod resume;
 
 /// A client that does not take a message for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,29 +34,27 @@ const READ_TIMEOUT: Duration = Duration::from_secs(outward::PING_TIMEOUT as u64 
 const MESSAGE_RATE: f64 = 100.0;
 const MESSAGE_BURST: f64 = 1000.0;
 
-/// Runs a session until its end.
+/// Runs a session until its end, or goes on with the one of `resumes`.
 pub async fn run(
     socket: WebSocket,
-    state: LiveKit,
+    state: Shared,
     request: JoinRequest,
     first: lk::JoinRequest,
-    resumes: bool,
+    resumes: Option<ParticipantSid>,
 ) {
-    let (sink, stream) = socket.split();
-    let mut writer = Writer { sink };
-    if resumes {
-        // The old session ended with its WebSocket; the client is to join anew.
-        let leave = lk::LeaveRequest {
-            can_reconnect: true,
-            reason: lk::DisconnectReason::StateMismatch as i32,
-            action: lk::leave_request::Action::Reconnect as i32,
-            regions: None,
-        };
-        let _ = writer.send(Response::Leave(leave)).await;
+    let (meeting, identity) = (request.meeting.clone(), request.identity.clone());
+    let connections = request.connections;
+    if let Some(sid) = resumes {
+        let owner = Owner { identity, meeting, connections };
+        let Err(socket) = state.sessions.hand_over(&sid, &owner, socket).await else { return };
+        // Its session ended meanwhile.
+        let mut writer = Writer { sink: socket.split().0 };
+        let _ = writer.send(Response::Leave(join_anew())).await;
         return writer.close().await;
     }
-    let (meeting, identity) = (request.meeting.clone(), request.identity.clone());
-    let dual = request.connections == Connections::Dual;
+    let (sink, stream) = socket.split();
+    let mut writer = Writer { sink };
+    let dual = connections == Connections::Dual;
     let member = match state.conference.join(request).await {
         Ok(member) => member,
         Err(error) => {
@@ -63,43 +65,82 @@ pub async fn run(
         }
     };
     let span = tracing::info_span!("participant", %meeting, %identity, peer = %member.peer());
-    let session = Session { member, state, writer, dual, budget: Budget::new() };
+    let registration = state.sessions.register(&member, connections);
+    let session = Session {
+        member,
+        state,
+        writer,
+        dual,
+        budget: Budget::new(),
+        registration,
+        missed: Missed::default(),
+    };
     session.run(stream, first).instrument(span).await;
 }
 
 struct Session {
     member: Member,
-    state: LiveKit,
+    state: Shared,
     writer: Writer,
     dual: bool,
     budget: Budget,
+    registration: Registration,
+    missed: Missed,
 }
 
-/// The client is gone or cannot be served; the session ends.
-struct Gone;
+/// Why a client is not served any more.
+enum Gone {
+    /// Its WebSocket is lost; it may come back with another.
+    Lost,
+    /// It broke the protocol; the session ends.
+    Misbehaved,
+    /// It came back before its WebSocket was known to be lost.
+    Back(Box<Handover>),
+}
 
 impl Session {
     async fn run(mut self, mut stream: SplitStream<WebSocket>, first: lk::JoinRequest) {
-        let reason = match self.serve(&mut stream, first).await {
-            Ok(reason) => reason,
-            Err(Gone) => LeaveReason::ConnectionLost,
+        let mut served = self.begin(first).await;
+        let reason = loop {
+            let gone = match served {
+                Ok(()) => match self.serve(&mut stream).await {
+                    Ok(reason) => break reason,
+                    Err(gone) => gone,
+                },
+                Err(gone) => gone,
+            };
+            let back = match gone {
+                Gone::Misbehaved => break LeaveReason::Misbehaved,
+                Gone::Back(handover) => Ok(*handover),
+                Gone::Lost => self.wait_for_client().await,
+            };
+            let Handover(socket) = match back {
+                Ok(handover) => handover,
+                Err(reason) => break reason,
+            };
+            let (sink, new_stream) = socket.split();
+            let old = std::mem::replace(&mut self.writer, Writer { sink });
+            tokio::spawn(old.close());
+            stream = new_stream;
+            served = self.catch_up().await;
         };
         let Self { member, writer, .. } = self;
         member.leave(reason);
         writer.close().await;
     }
 
-    async fn serve(
-        &mut self,
-        stream: &mut SplitStream<WebSocket>,
-        first: lk::JoinRequest,
-    ) -> Result<LeaveReason, Gone> {
+    /// What comes along with the request to join.
+    async fn begin(&mut self, first: lk::JoinRequest) -> Result<(), Gone> {
         for request in first.add_track_requests {
             self.handle(Request::AddTrack(request)).await?;
         }
         if let Some(offer) = first.publisher_offer {
             self.handle(Request::Offer(offer)).await?;
         }
+        Ok(())
+    }
+
+    async fn serve(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<LeaveReason, Gone> {
         let mut deadline = Instant::now() + READ_TIMEOUT;
         loop {
             tokio::select! {
@@ -111,8 +152,13 @@ impl Session {
                     }
                     None => return Ok(LeaveReason::ByItself),
                 },
+                // Never `None`: the session itself keeps the sender's entry alive.
+                Some(handover) = self.registration.handovers.recv() => {
+                    return Err(Gone::Back(Box::new(handover)));
+                }
                 frame = timeout_at(deadline, stream.next()) => {
-                    let frame = frame.map_err(|_| Gone)?.ok_or(Gone)?.map_err(broken)?;
+                    let Ok(Some(frame)) = frame else { return Err(Gone::Lost) };
+                    let frame = frame.map_err(broken)?;
                     deadline = Instant::now() + READ_TIMEOUT;
                     match self.read(frame)? {
                         Some(Request::Leave(_)) => return Ok(LeaveReason::ByItself),
@@ -128,7 +174,7 @@ impl Session {
         if !self.budget.take() {
             tracing::warn!("a client sends too many messages and is given up");
             metrics::counter!("plenum_livekit_rate_limited_total").increment(1);
-            return Err(Gone);
+            return Err(Gone::Misbehaved);
         }
         match frame {
             Frame::Binary(bytes) => match lk::SignalRequest::decode(bytes) {
@@ -139,7 +185,7 @@ impl Session {
                     Ok(None)
                 }
             },
-            Frame::Close(_) => Err(Gone),
+            Frame::Close(_) => Err(Gone::Lost),
             Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) => Ok(None),
         }
     }
@@ -152,6 +198,7 @@ impl Session {
                     Notice::Left(reason) => Some(*reason),
                     _ => None,
                 };
+                self.missed.note_departed(&notice);
                 self.writer.send(outward::notice(notice, self.dual)).await?;
                 return Ok(left);
             }
@@ -159,7 +206,9 @@ impl Session {
                 Response::Answer(description("answer", id, sdp, mids))
             }
             MemberEvent::Offer { id, sdp, mids } => {
-                Response::Offer(description("offer", id, sdp, mids))
+                let offer = description("offer", id, sdp, mids);
+                self.missed.unanswered = Some(offer.clone());
+                Response::Offer(offer)
             }
             MemberEvent::SectionsNeeded { audio, video } => {
                 Response::MediaSectionsRequirement(lk::MediaSectionsRequirement {
@@ -169,12 +218,7 @@ impl Session {
             }
             MemberEvent::NegotiationFailed(error) => {
                 tracing::warn!(%error, "a negotiation failed; the client is to join anew");
-                Response::Leave(lk::LeaveRequest {
-                    can_reconnect: true,
-                    reason: lk::DisconnectReason::StateMismatch as i32,
-                    action: lk::leave_request::Action::Reconnect as i32,
-                    regions: None,
-                })
+                Response::Leave(join_anew())
             }
             MemberEvent::Data { kind, message } => {
                 let command = data::stamp(&self.member, kind, message);
@@ -198,7 +242,17 @@ impl Session {
 fn broken(error: axum::Error) -> Gone {
     tracing::debug!(%error, "the WebSocket broke");
     metrics::counter!("plenum_livekit_broken_total").increment(1);
-    Gone
+    Gone::Lost
+}
+
+/// Nothing can be gone on with: the client is to join again, by itself.
+fn join_anew() -> lk::LeaveRequest {
+    lk::LeaveRequest {
+        can_reconnect: true,
+        reason: lk::DisconnectReason::StateMismatch as i32,
+        action: lk::leave_request::Action::Reconnect as i32,
+        regions: None,
+    }
 }
 
 fn description(
@@ -235,7 +289,7 @@ impl Writer {
         let bytes = lk::SignalResponse { message: Some(response) }.encode_to_vec();
         match timeout(WRITE_TIMEOUT, self.sink.send(Frame::Binary(bytes.into()))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+            Ok(Err(_)) | Err(_) => Err(Gone::Lost),
         }
     }
 

@@ -8,8 +8,9 @@ use conference::JoinRequest;
 use livekit_protocol as lk;
 use serde::Deserialize;
 use sfu::transport::webrtc::Connections;
+use types::ParticipantSid;
 
-use crate::LiveKit;
+use crate::Shared;
 use crate::access::{self, AccessError, Admitted};
 use crate::join_request;
 use crate::session;
@@ -25,13 +26,15 @@ pub struct SignalQuery {
     join_request: Option<String>,
     /// `1`: the client lost its WebSocket and wants to go on with its old session.
     reconnect: Option<String>,
+    /// Its participant then.
+    sid: Option<String>,
     /// `0`: the client subscribes to tracks itself.
     auto_subscribe: Option<String>,
 }
 
 /// `/rtc`: two peer connections, or one if a join request comes along.
 pub async fn v0(
-    state: State<LiveKit>,
+    state: State<Shared>,
     query: Query<SignalQuery>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -41,7 +44,7 @@ pub async fn v0(
 
 /// `/rtc/v1`: one peer connection.
 pub async fn v1(
-    state: State<LiveKit>,
+    state: State<Shared>,
     Query(query): Query<SignalQuery>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -54,7 +57,7 @@ pub async fn v1(
 
 /// Tells a client whether its token would let it in.
 pub async fn validate(
-    State(state): State<LiveKit>,
+    State(state): State<Shared>,
     Query(query): Query<SignalQuery>,
     headers: HeaderMap,
 ) -> Result<&'static str, AccessError> {
@@ -64,7 +67,7 @@ pub async fn validate(
 }
 
 fn enter(
-    State(state): State<LiveKit>,
+    State(state): State<Shared>,
     Query(query): Query<SignalQuery>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -76,6 +79,8 @@ fn enter(
     let connections = if first.is_some() { Connections::Single } else { Connections::Dual };
     let first = first.unwrap_or_default();
     let resumes = query.reconnect.as_deref() == Some("1") || first.reconnect;
+    let sid = query.sid.as_deref().unwrap_or(&first.participant_sid);
+    let resumes = resumes.then(|| ParticipantSid::new(sid));
     let mut attributes = grant.attributes.clone();
     let permissions = access::permissions(&grant);
     if permissions.update_own {

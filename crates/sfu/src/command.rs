@@ -41,6 +41,9 @@ pub enum Command {
         /// Parsed off the shard.
         answer: webrtc::Answer,
     },
+    /// The client's network may be another one: the connection that we offer on restarts ICE. The
+    /// client restarts the one that it offers on itself.
+    RestartIce(PeerId),
     /// A peer will send this track.
     Publish {
         /// Who.

@@ -106,7 +106,9 @@ impl Shard {
             }
             Command::Answer { peer, answer } => {
                 self.with_session(peer, |session| session.handle_answer(answer));
+                self.learn_ufrags(peer);
             }
+            Command::RestartIce(peer) => self.with_session(peer, Session::restart_ice),
             Command::Publish { peer, publication } => {
                 let (track, kind) = (publication.track, publication.kind);
                 self.router.publish(track, peer, kind, &publication.layers);

@@ -29,13 +29,14 @@ impl Session {
             Request::Offer(offer) => {
                 if let Err(error) = self.member.offer(offer.id, &offer.sdp) {
                     tracing::warn!(%error, "an offer is refused");
-                    return Err(Gone);
+                    return Err(Gone::Misbehaved);
                 }
             }
             Request::Answer(answer) => {
+                self.missed.unanswered = None;
                 if let Err(error) = self.member.answer(&answer.sdp) {
                     tracing::warn!(%error, "an answer is refused");
-                    return Err(Gone);
+                    return Err(Gone::Misbehaved);
                 }
             }
             Request::AddTrack(request) => self.add_track(request).await?,
@@ -68,6 +69,8 @@ impl Session {
             }
             // An ICE-lite server learns the client's addresses from its checks.
             Request::Trickle(_) => {}
+            // All that it tells was kept.
+            Request::SyncState(_) => {}
             other => {
                 let name = format!("{other:?}");
                 let name = name.split('(').next().unwrap_or_default().to_owned();

@@ -80,6 +80,8 @@ struct Negotiation {
     asked: bool,
     /// Subscriptions changed since our last offer (`Connections::Dual`).
     dirty: bool,
+    /// Our next offer restarts ICE (`Connections::Dual`).
+    restart: bool,
     pending: Option<SdpPendingOffer>,
     next_offer: u32,
     /// Sections to be offered as stopped (`Connections::Dual`).

@@ -109,6 +109,12 @@ impl Session {
         }
     }
 
+    /// Our next offer restarts ICE. With one connection the client's does, by itself.
+    pub fn restart_ice(&mut self) {
+        self.negotiation.restart = self.subscriber.is_some();
+        self.negotiation.dirty |= self.negotiation.restart;
+    }
+
     /// The client gets this track from the next negotiation on.
     pub fn carry(&mut self, track: TrackId, kind: MediaKind, label: TrackLabel) {
         if self.carried.iter().any(|it| it.track == track) {
@@ -151,6 +157,9 @@ impl Session {
             for channel in DataChannel::ALL {
                 api.add_channel_with_config(channel_config(channel));
             }
+        }
+        if std::mem::take(&mut self.negotiation.restart) {
+            api.ice_restart(true);
         }
         for mid in self.negotiation.stopped.drain(..) {
             api.stop_media(mid);
