@@ -134,10 +134,12 @@ function mediaTools() {
       const streams = [];
       for (const connection of window.testConnections ?? []) {
         if (connection.connectionState === 'closed') continue;
-        for (const report of (await connection.getStats()).values()) {
+        const reports = await connection.getStats();
+        for (const report of reports.values()) {
           if (report.type !== 'inbound-rtp') continue;
           const { kind, packetsReceived, packetsLost, framesDecoded, frameWidth } = report;
-          streams.push({ kind, packetsReceived, packetsLost, framesDecoded, frameWidth });
+          const codec = reports.get(report.codecId)?.mimeType;
+          streams.push({ kind, packetsReceived, packetsLost, framesDecoded, frameWidth, codec });
         }
       }
       return streams;

@@ -73,9 +73,19 @@ impl Browser {
         });
     }
 
+    /// Opens a page with LiveKit's own client and nothing else.
+    pub fn open_blank(&mut self) {
+        self.ask(json!({ "command": "blank" }));
+    }
+
     /// Joins a meeting without a page, by LiveKit's own client.
     pub fn join_by_client(&mut self, token: &str, mode: Mode) {
-        self.ask(json!({ "command": "blank" }));
+        self.open_blank();
+        self.join_from_here(token, mode);
+    }
+
+    /// Joins a meeting by LiveKit's own client from a page that [`Browser::open_blank`] opened.
+    pub fn join_from_here(&mut self, token: &str, mode: Mode) {
         let single_connection = mode != Mode::V0;
         if mode == Mode::V0WithJoinRequest {
             // The client itself would send its join request to the other address.

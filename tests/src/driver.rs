@@ -27,6 +27,8 @@ pub struct Inbound {
     pub lost: i64,
     /// Pictures that were decoded.
     pub decoded: i64,
+    /// What its packets hold, such as `audio/red`, where the client tells.
+    pub codec: String,
 }
 
 impl Driver {
@@ -88,6 +90,7 @@ pub fn inbound(answer: &Value) -> Vec<Inbound> {
             received: number(&it["packetsReceived"]),
             lost: number(&it["packetsLost"]),
             decoded: number(&it["framesDecoded"]),
+            codec: it["codec"].as_str().unwrap_or_default().to_owned(),
         })
         .collect()
 }

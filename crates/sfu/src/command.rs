@@ -213,6 +213,8 @@ pub struct AudioHints {
     pub dtx: bool,
     /// Two channels.
     pub stereo: bool,
+    /// Repeat each frame in the next packet (RFC 2198), if the client can.
+    pub redundancy: bool,
 }
 
 /// The two parts of an `a=msid` line.

@@ -4,6 +4,7 @@ mod legs;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtp::lane::MediaPacket;
@@ -332,8 +333,8 @@ impl Shard {
         for track in key_frames {
             self.router.want_key_frame(track, SinkId::Peer(peer), now);
         }
-        for (track, layer, packet, codec) in packets {
-            self.forward(track, layer, &packet, codec);
+        for Received { track, layer, packet, codec, redundant } in packets {
+            self.forward_with(track, layer, &packet, codec, redundant.as_ref());
         }
         if let Some(reason) = closed {
             self.remove_peer(peer, reason, now);
@@ -341,11 +342,23 @@ impl Shard {
     }
 
     fn forward(&mut self, track: TrackId, layer: u8, packet: &MediaPacket, codec: Codec) {
+        self.forward_with(track, layer, packet, codec, None);
+    }
+
+    /// Forwards a packet; with older frames in it, as it came, to whoever reads such.
+    fn forward_with(
+        &mut self,
+        track: TrackId,
+        layer: u8,
+        packet: &MediaPacket,
+        codec: Codec,
+        redundant: Option<&Arc<[u8]>>,
+    ) {
         self.counters.packets_in += 1;
         let Self { router, peers, dirty, counters, .. } = self;
         router.forward(track, layer, packet, codec, &mut |receiver, outgoing| {
             let Some(entry) = peers.get_mut(&receiver) else { return };
-            entry.session.send(&outgoing);
+            entry.session.send(&outgoing, redundant);
             counters.packets_out += 1;
             if !std::mem::replace(&mut entry.dirty, true) {
                 dirty.push(receiver);
@@ -354,10 +367,19 @@ impl Shard {
     }
 }
 
+/// A packet that a client sent.
+struct Received {
+    track: TrackId,
+    layer: u8,
+    packet: MediaPacket,
+    codec: Codec,
+    redundant: Option<Arc<[u8]>>,
+}
+
 /// Gathers what one session gives.
 struct Polled<'a> {
     transmits: &'a mut VecDeque<Transmit>,
-    packets: Vec<(TrackId, u8, MediaPacket, Codec)>,
+    packets: Vec<Received>,
     key_frames: Vec<TrackId>,
     events: Vec<PeerEvent>,
 }
@@ -373,8 +395,15 @@ impl Out for Polled<'_> {
         self.transmits.push_back(Transmit { transport, destination, contents });
     }
 
-    fn packet(&mut self, track: TrackId, layer: u8, packet: MediaPacket, codec: Codec) {
-        self.packets.push((track, layer, packet, codec));
+    fn packet(
+        &mut self,
+        track: TrackId,
+        layer: u8,
+        packet: MediaPacket,
+        codec: Codec,
+        redundant: Option<Arc<[u8]>>,
+    ) {
+        self.packets.push(Received { track, layer, packet, codec, redundant });
     }
 
     fn key_frame_wanted(&mut self, track: TrackId) {

@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use conference::MemberEvent;
+use futures_util::StreamExt;
 use livekit_protocol as lk;
 use lk::signal_response::Message as Response;
 use room::{LeaveReason, Notice, ParticipantView, Presence};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Gone, Session, data};
+use super::{Gone, Session, Writer, data};
 use crate::outward;
 use crate::sessions::Handover;
 
@@ -82,7 +83,9 @@ impl Session {
         loop {
             tokio::select! {
                 event = self.member.next_event() => match event {
-                    Some(event) => self.miss(event).await?,
+                    Some(event) => if let Err(reason) = self.miss(event).await {
+                        return Err(self.tell_late(reason, deadline).await);
+                    },
                     None => return Err(LeaveReason::ByItself),
                 },
                 handover = timeout_at(deadline, self.registration.handovers.recv()) => {
@@ -90,6 +93,23 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Its participant was put out meanwhile. If the client comes back it is told why: without a
+    /// session it would join anew.
+    async fn tell_late(&mut self, reason: LeaveReason, deadline: Instant) -> LeaveReason {
+        let back = timeout_at(deadline, self.registration.handovers.recv()).await;
+        if let Ok(Some(Handover(socket))) = back {
+            self.writer = Writer { sink: socket.split().0 };
+            let _ = self.tell_end(reason).await;
+        }
+        reason
+    }
+
+    /// Clients take a farewell seriously once they have been let in.
+    async fn tell_end(&mut self, reason: LeaveReason) -> Result<(), Gone> {
+        self.writer.send(outward::reconnect_response()).await?;
+        self.writer.send(Response::Leave(outward::leave(reason))).await
     }
 
     /// An event that the client is not there for.
@@ -120,9 +140,8 @@ impl Session {
         tracing::info!("a client goes on with its session");
         metrics::counter!("plenum_livekit_resumed_total").increment(1);
         while let Some(event) = self.member.waiting_event() {
-            // The end itself stands first in what is asked next.
-            if self.miss(event).await.is_err() {
-                let _ = self.writer.send(Response::Leave(super::join_anew())).await;
+            if let Err(reason) = self.miss(event).await {
+                self.tell_end(reason).await?;
                 return Err(Gone::Misbehaved);
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod h264;
+pub mod red;
 pub mod sps;
 pub mod vp8;
 

@@ -1,8 +1,10 @@
 //! Packets from and to the client.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtp::lane::MediaPacket;
+use rtp::payload::red;
 use str0m::format::Codec as WireCodec;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid, SenderFeedback};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
@@ -35,14 +37,22 @@ pub struct Carried {
     pub kind: MediaKind,
     pub label: TrackLabel,
     pub mid: Option<Mid>,
-    /// The payload type of the codec that flowed last.
-    payload_type: Option<(Codec, Pt)>,
+    /// The payload types of the codec that flowed last.
+    payload_types: Option<(Codec, PayloadTypes)>,
 }
 
 impl Carried {
     pub fn new(track: TrackId, kind: MediaKind, label: TrackLabel) -> Self {
-        Self { track, kind, label, mid: None, payload_type: None }
+        Self { track, kind, label, mid: None, payload_types: None }
     }
+}
+
+/// How a connection names a codec.
+#[derive(Clone, Copy, Debug)]
+struct PayloadTypes {
+    plain: Pt,
+    /// With older frames in each packet, where that was agreed (RFC 2198).
+    redundant: Option<Pt>,
 }
 
 /// One SSRC that the client sends from.
@@ -52,8 +62,8 @@ pub struct Ingress {
     mid: Mid,
     rid: Option<Rid>,
     layer: u8,
-    /// Payload type and what it means.
-    codec: Option<(Pt, Codec)>,
+    /// Payload type and what it means; whether packets hold older frames as well.
+    format: Option<(Pt, Codec, bool)>,
     report: Option<Report>,
 }
 
@@ -96,13 +106,18 @@ impl Session {
         }
     }
 
-    /// Sends a packet of a carried track. Silently nothing while its section is not negotiated.
-    pub fn send(&mut self, outgoing: &Outgoing<'_>) {
+    /// Sends a packet of a carried track, with older frames in it if it has some and the client
+    /// reads them. Silently nothing while its section is not negotiated.
+    pub fn send(&mut self, outgoing: &Outgoing<'_>, redundant: Option<&Arc<[u8]>>) {
         let Some(index) = self.carried.iter().position(|it| it.track == outgoing.track) else {
             return;
         };
-        let Some((mid, pt)) = self.wire_format(index, outgoing.codec) else { return };
+        let Some((mid, types)) = self.wire_format(index, outgoing.codec) else { return };
         let packet = outgoing.packet;
+        let (pt, payload) = match (redundant, types.redundant) {
+            (Some(payload), Some(pt)) => (pt, red::with_payload_type(payload, *types.plain)),
+            _ => (types.plain, packet.payload.clone()),
+        };
         let wallclock = packet.capture.unwrap_or(packet.arrival);
         let video = outgoing.codec.kind() == MediaKind::Video;
         let mut write = RtpWrite::new(
@@ -110,7 +125,7 @@ impl Session {
             outgoing.seq.into(),
             outgoing.timestamp,
             wallclock,
-            packet.payload.clone(),
+            payload,
         )
         .marker(packet.marker)
         .nackable(video)
@@ -143,21 +158,22 @@ impl Session {
         }
         let Some(ingress) = self.ingress.get_mut(&ssrc) else { return };
         let pt = packet.header.payload_type;
-        let codec = match ingress.codec {
-            Some((known, codec)) if known == pt => codec,
+        let (codec, is_redundant) = match ingress.format {
+            Some((known, codec, is_redundant)) if known == pt => (codec, is_redundant),
             _ => {
-                let Some(codec) = self
-                    .publisher
-                    .codec_config()
-                    .iter()
-                    .find(|it| it.pt() == pt)
-                    .and_then(|it| from_wire(it.spec().codec))
-                else {
-                    return;
-                };
-                ingress.codec = Some((pt, codec));
-                codec
+                let mut formats = self.publisher.codec_config().iter();
+                let named = formats.find(|it| it.pt() == pt || it.red() == Some(pt));
+                let is_redundant = named.is_some_and(|it| it.pt() != pt);
+                let Some(codec) = named.and_then(|it| from_wire(it.spec().codec)) else { return };
+                ingress.format = Some((pt, codec, is_redundant));
+                (codec, is_redundant)
             }
+        };
+        let (payload, redundant) = if is_redundant {
+            let Some(primary) = red::primary(&packet.payload) else { return };
+            (Arc::from(primary), Some(packet.payload.clone()))
+        } else {
+            (packet.payload.clone(), None)
         };
         let timestamp = packet.header.timestamp;
         let capture = ingress
@@ -170,7 +186,7 @@ impl Session {
             self.events.push(PeerEvent::TrackFlows { track, codec });
         }
         let media = MediaPacket {
-            payload: packet.payload.clone(),
+            payload,
             seq: *packet.seq_no,
             timestamp,
             marker: packet.header.marker,
@@ -179,7 +195,7 @@ impl Session {
             audio_level: packet.header.ext_vals.audio_level,
             capture,
         };
-        out.packet(track, layer, media, codec);
+        out.packet(track, layer, media, codec, redundant);
     }
 
     pub(super) fn handle_sender_report(&mut self, feedback: &SenderFeedback) {
@@ -206,27 +222,27 @@ impl Session {
         };
         let published = self.published.iter().find(|it| it.mid == Some(mid))?;
         let layer = rid.map_or(0, |rid| layer_of(&rid));
-        Some(Ingress { track: published.track, mid, rid, layer, codec: None, report: None })
+        Some(Ingress { track: published.track, mid, rid, layer, format: None, report: None })
     }
 
-    fn wire_format(&mut self, index: usize, codec: Codec) -> Option<(Mid, Pt)> {
+    fn wire_format(&mut self, index: usize, codec: Codec) -> Option<(Mid, PayloadTypes)> {
         let carried = self.carried.get(index)?;
         let mid = carried.mid?;
-        if let Some((known, pt)) = carried.payload_type
+        if let Some((known, types)) = carried.payload_types
             && known == codec
         {
-            return Some((mid, pt));
+            return Some((mid, types));
         }
         let rtc = self.outward();
         let remote = rtc.media(mid)?.remote_pts().to_vec();
-        let pt = rtc
+        let types = rtc
             .codec_config()
             .iter()
             .filter(|it| from_wire(it.spec().codec) == Some(codec) && remote.contains(&it.pt()))
             .min_by_key(|it| preference(it.spec().format))
-            .map(|it| it.pt())?;
-        self.carried.get_mut(index)?.payload_type = Some((codec, pt));
-        Some((mid, pt))
+            .map(|it| PayloadTypes { plain: it.pt(), redundant: it.red() })?;
+        self.carried.get_mut(index)?.payload_types = Some((codec, types));
+        Some((mid, types))
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtp::lane::MediaPacket;
@@ -96,8 +97,16 @@ struct Negotiation {
 pub trait Out {
     /// A datagram to send.
     fn transmit(&mut self, transport: Transport, destination: SocketAddr, contents: Vec<u8>);
-    /// A packet that the client sent.
-    fn packet(&mut self, track: TrackId, layer: u8, packet: MediaPacket, codec: Codec);
+    /// A packet that the client sent, and how it came if it came with older frames in it
+    /// (RFC 2198).
+    fn packet(
+        &mut self,
+        track: TrackId,
+        layer: u8,
+        packet: MediaPacket,
+        codec: Codec,
+        redundant: Option<Arc<[u8]>>,
+    );
     /// The client lost the picture of a track that it receives.
     fn key_frame_wanted(&mut self, track: TrackId);
     /// Something that the outside hears of.
@@ -296,6 +305,7 @@ fn connection(reachable: &Reachable, now: Instant) -> Rtc {
         .set_ice_lite(true)
         .set_stats_interval(Some(STATS_INTERVAL))
         .enable_av1(true)
+        .enable_opus(true, true)
         .build(now);
     let udp = reachable.udp.iter().map(|addr| Candidate::host(*addr, "udp"));
     let tcp = reachable.tcp.iter().map(|addr| {

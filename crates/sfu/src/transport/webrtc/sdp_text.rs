@@ -99,9 +99,12 @@ impl Section {
 
     /// Appends the section, rewritten, to `out`.
     pub fn write(&self, rewriting: &Rewriting, out: &mut String) {
-        let opus = self.value("a=rtpmap:").and_then(|_| self.opus_payload_type());
+        let (opus, red) = (self.payload_type("opus"), self.payload_type("red"));
         for line in &self.lines {
             match rewriting {
+                Rewriting::Publishes(hints) if line.starts_with("m=audio ") => {
+                    push_line(out, &by_preference(line, red.filter(|_| !hints.redundancy)));
+                }
                 Rewriting::Publishes(hints) => write_publishing(line, opus, *hints, out),
                 Rewriting::Carries(label) => write_carrying(line, label, out),
                 Rewriting::Spare => write_spare(line, out),
@@ -116,10 +119,10 @@ impl Section {
         }
     }
 
-    fn opus_payload_type(&self) -> Option<&str> {
+    fn payload_type(&self, codec: &str) -> Option<&str> {
         self.lines.iter().find_map(|line| {
             let (pt, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
-            name.to_ascii_lowercase().starts_with("opus/").then_some(pt)
+            name.split('/').next()?.eq_ignore_ascii_case(codec).then_some(pt)
         })
     }
 }
@@ -127,6 +130,15 @@ impl Section {
 fn push_line(out: &mut String, line: &str) {
     out.push_str(line);
     out.push_str("\r\n");
+}
+
+/// A client sends the first format that it knows; the unwanted one comes last.
+fn by_preference(line: &str, unwanted: Option<&str>) -> String {
+    let Some(unwanted) = unwanted else { return line.to_owned() };
+    // The first three words are not formats.
+    let words = line.split(' ').enumerate();
+    let wanted = words.filter(|(at, word)| *at < 3 || *word != unwanted).map(|it| it.1);
+    wanted.chain([unwanted]).collect::<Vec<_>>().join(" ")
 }
 
 fn write_publishing(line: &str, opus: Option<&str>, hints: AudioHints, out: &mut String) {
@@ -210,9 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn redundancy_that_is_not_wanted_comes_last() {
+        let body = "m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\na=mid:0\r\na=rtpmap:63 red/48000/2\r\n\
+            a=fmtp:63 111/111\r\na=rtpmap:111 opus/48000/2\r\n";
+        let first_line = |redundancy| {
+            let hints = AudioHints { redundancy, ..AudioHints::default() };
+            let mut out = String::new();
+            split(body).unwrap()[1].write(&Rewriting::Publishes(hints), &mut out);
+            out.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(first_line(false), "m=audio 9 UDP/TLS/RTP/SAVPF 111 63");
+        assert_eq!(first_line(true), "m=audio 9 UDP/TLS/RTP/SAVPF 63 111");
+    }
+
+    #[test]
     fn the_publishers_encoder_is_asked_for_dtx_and_stereo() {
         let mut out = String::new();
-        let hints = AudioHints { dtx: true, stereo: true };
+        let hints = AudioHints { dtx: true, stereo: true, redundancy: true };
         split(BODY).unwrap()[1].write(&Rewriting::Publishes(hints), &mut out);
         assert!(out.contains("useinbandfec=1;usedtx=1;stereo=1\r\n"), "{out}");
     }
