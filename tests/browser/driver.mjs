@@ -134,12 +134,10 @@ function mediaTools() {
       const streams = [];
       for (const connection of window.testConnections ?? []) {
         if (connection.connectionState === 'closed') continue;
-        const reports = await connection.getStats();
-        for (const report of reports.values()) {
+        for (const report of (await connection.getStats()).values()) {
           if (report.type !== 'inbound-rtp') continue;
-          const { kind, packetsReceived, packetsLost, framesDecoded, frameWidth } = report;
-          const codec = reports.get(report.codecId)?.mimeType;
-          streams.push({ kind, packetsReceived, packetsLost, framesDecoded, frameWidth, codec });
+          const { kind, packetsReceived, packetsLost, bytesReceived, framesDecoded } = report;
+          streams.push({ kind, packetsReceived, packetsLost, bytesReceived, framesDecoded });
         }
       }
       return streams;

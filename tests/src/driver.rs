@@ -27,8 +27,8 @@ pub struct Inbound {
     pub lost: i64,
     /// Pictures that were decoded.
     pub decoded: i64,
-    /// What its packets hold, such as `audio/red`, where the client tells.
-    pub codec: String,
+    /// Payload bytes that came, where the client counts them.
+    pub bytes: i64,
 }
 
 impl Driver {
@@ -90,7 +90,7 @@ pub fn inbound(answer: &Value) -> Vec<Inbound> {
             received: number(&it["packetsReceived"]),
             lost: number(&it["packetsLost"]),
             decoded: number(&it["framesDecoded"]),
-            codec: it["codec"].as_str().unwrap_or_default().to_owned(),
+            bytes: number(&it["bytesReceived"]),
         })
         .collect()
 }

@@ -119,9 +119,8 @@ pub fn is_gone(story: &Story, mark: Mark, identity: &str, others: &mut [&mut dyn
         let recording = story.file(&format!("{name}-after-{}-left.wav", mark.name));
         std::fs::write(recording, wav(&heard)).expect("a recording is written");
         // Nothing at all is received where nobody else is left.
-        let level = if heard.len() < RATE / 2 { -f64::INFINITY } else {
-            analyse::level(&heard, mark.tone)
-        };
+        let level =
+            if heard.len() < RATE / 2 { -f64::INFINITY } else { analyse::level(&heard, mark.tone) };
         assert!(level < SILENT_DB, "{name} still hears {} at {level} dB", mark.name);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, GREEN, RED};
-use tests::person::{PATIENCE, is_gone, meet, Person};
+use tests::person::{PATIENCE, Person, is_gone, meet};
 use tests::python::PythonPeer;
 use tests::server::Server;
 use tests::story::Story;

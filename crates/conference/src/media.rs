@@ -13,11 +13,8 @@ pub fn command(effect: MediaEffect) -> Command {
                 .iter()
                 .map(|it| LayerSpec { index: it.index, width: it.width, height: it.height })
                 .collect();
-            let audio = AudioHints {
-                dtx: info.dtx,
-                stereo: info.stereo,
-                redundancy: !info.red_disabled,
-            };
+            let audio =
+                AudioHints { dtx: info.dtx, stereo: info.stereo, redundancy: !info.red_disabled };
             Command::Publish { peer, publication: Publication { track, kind, cids, layers, audio } }
         }
         MediaEffect::Unpublish(track) => Command::Unpublish(track),

@@ -120,16 +120,14 @@ impl Session {
         };
         let wallclock = packet.capture.unwrap_or(packet.arrival);
         let video = outgoing.codec.kind() == MediaKind::Video;
-        let mut write = RtpWrite::new(
-            pt,
-            outgoing.seq.into(),
-            outgoing.timestamp,
-            wallclock,
-            payload,
-        )
-        .marker(packet.marker)
-        .nackable(video)
-        .ext_vals(ExtensionValues { audio_level: packet.audio_level, ..Default::default() });
+        let mut write =
+            RtpWrite::new(pt, outgoing.seq.into(), outgoing.timestamp, wallclock, payload)
+                .marker(packet.marker)
+                .nackable(video)
+                .ext_vals(ExtensionValues {
+                    audio_level: packet.audio_level,
+                    ..Default::default()
+                });
         if let Some(ids) = outgoing.vp8
             && let Ok(descriptor) = Vp8Descriptor::parse(&packet.payload)
         {
