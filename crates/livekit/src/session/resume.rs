@@ -98,6 +98,10 @@ impl Session {
     /// Its participant was put out meanwhile. If the client comes back it is told why: without a
     /// session it would join anew.
     async fn tell_late(&mut self, reason: LeaveReason, deadline: Instant) -> LeaveReason {
+        use LeaveReason::{MeetingEnded, Removed, Replaced};
+        if !matches!(reason, Removed | Replaced | MeetingEnded) {
+            return reason;
+        }
         let back = timeout_at(deadline, self.registration.handovers.recv()).await;
         if let Ok(Some(Handover(socket))) = back {
             self.writer = Writer { sink: socket.split().0 };
