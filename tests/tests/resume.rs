@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, GREEN, RED};
-use tests::person::{PATIENCE, Person, meet};
+use tests::person::{GONE_WITHIN, PATIENCE, Person, meet};
 use tests::python::PythonPeer;
 use tests::server::Server;
 use tests::story::Story;
@@ -106,6 +106,20 @@ fn who_was_away_learns_who_came_and_who_left() {
     }
     let [mut red, mut green] = people;
     meet(&story, &mut [&mut red, &mut green]);
+
+    cut(&mut red, 3000);
+    green.evaluate(&format!(
+        "() => fetch('{}/twirp/livekit.RoomService/RemoveParticipant', {{
+            method: 'POST',
+            headers: {{ authorization: 'Bearer {}', 'content-type': 'application/json' }},
+            body: JSON.stringify({{ room: 'missed', identity: 'red' }}),
+        }}).then(() => null)",
+        server.origin,
+        token::to_rule("missed")
+    ));
+    green.wait_until_gone(RED.name, GONE_WITHIN);
+    wait_for_event(&mut red, "Disconnected");
+    assert!(green.shows_nothing_of(RED.name), "it came back");
     server.stop();
 }
 

@@ -59,7 +59,7 @@ impl Missed {
         match &notice {
             // The snapshot tells.
             Notice::Participants(_) | Notice::Meeting(_) | Notice::Joined(_) => return true,
-            // The last one of each counts.
+            // Both tell changes: older ones of the same participants do not count any more.
             Notice::Speakers(speakers) => {
                 let told = |it: &Notice| {
                     matches!(it, Notice::Speakers(old)
@@ -67,7 +67,13 @@ impl Missed {
                 };
                 self.news.retain(|it| !told(it));
             }
-            Notice::Qualities(_) => self.news.retain(|it| !matches!(it, Notice::Qualities(_))),
+            Notice::Qualities(qualities) => {
+                let told = |it: &Notice| {
+                    matches!(it, Notice::Qualities(old)
+                        if old.iter().all(|old| qualities.iter().any(|it| it.0 == old.0)))
+                };
+                self.news.retain(|it| !told(it));
+            }
             _ => {}
         }
         self.news.push(notice);
