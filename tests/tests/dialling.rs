@@ -9,6 +9,7 @@ use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
 use tests::media::{BLUE, GREEN};
+use tests::person::Person;
 use tests::server::Server;
 use tests::story::{Story, target};
 use tests::wait;

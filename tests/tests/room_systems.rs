@@ -7,6 +7,7 @@ use tests::analyse::{self, Area, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
 use tests::media::{BLUE, GREEN, Mark, RED, wav};
+use tests::person::Person;
 use tests::server::Server;
 use tests::story::Story;
 use tests::wait;

@@ -242,7 +242,11 @@ impl Session {
 fn broken(error: axum::Error) -> Gone {
     tracing::debug!(%error, "the WebSocket broke");
     metrics::counter!("plenum_livekit_broken_total").increment(1);
-    Gone::Lost
+    let inner = error.into_inner();
+    match inner.downcast_ref() {
+        Some(tungstenite::Error::Capacity(_)) => Gone::Misbehaved,
+        _ => Gone::Lost,
+    }
 }
 
 /// Nothing can be gone on with: the client is to join again, by itself.

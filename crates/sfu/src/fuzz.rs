@@ -14,7 +14,7 @@ pub fn webrtc_sdp(data: &[u8]) {
     let Some(sections) = sdp_text::split(&text) else { return };
     let label = TrackLabel { stream: "S".into(), track: "T".into() };
     let ways = [
-        Rewriting::Publishes(AudioHints { dtx: true, stereo: true }),
+        Rewriting::Publishes(AudioHints { dtx: true, stereo: true, redundancy: true }),
         Rewriting::Carries(label),
         Rewriting::Spare,
     ];
