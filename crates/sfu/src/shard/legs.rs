@@ -106,8 +106,8 @@ impl Shard {
         contents: &[u8],
         now: Instant,
     ) {
-        if let Some(entry) = self.legs.entries.get_mut(&peer) {
-            entry.leg.receive(port, source, contents, now);
+        let entry = self.legs.entries.get_mut(&peer);
+        if entry.is_some_and(|entry| entry.leg.receive(port, source, contents, now)) {
             self.poll_leg(peer, now);
         } else {
             self.counters.strays += 1;

@@ -348,16 +348,24 @@ impl Leg {
     }
 
     /// A datagram came to one of our ports. What is not the peer's or not in order is counted and
-    /// dropped.
-    pub fn receive(&mut self, port: LegPort, source: SocketAddr, contents: &[u8], now: Instant) {
+    /// dropped. Whether it was the peer's.
+    pub fn receive(
+        &mut self,
+        port: LegPort,
+        source: SocketAddr,
+        contents: &[u8],
+        now: Instant,
+    ) -> bool {
         if self.closed {
-            return;
+            return false;
         }
         let (stream, shared) = self.stream(port.kind());
-        if stream.receive(port, source, contents, now, shared) {
+        let its = stream.receive(port, source, contents, now, shared);
+        if its {
             self.shared.heard = now;
             self.said_silent = false;
         }
+        its
     }
 
     /// Sends a packet; its `format` has to be the number of the codec that was agreed on. Its

@@ -1,8 +1,10 @@
 //! Whom a leg believes: addresses, keys, sources.
 
 use rtp::packet::Header;
+use types::PeerId;
 
 use super::*;
+use crate::{Command, PeerEvent, PeerEvents, Shard};
 
 const STRANGER: u8 = 66;
 
@@ -203,6 +205,61 @@ fn padding_is_taken_off_and_empty_packets_are_no_loss() {
     one.sound(4, 320);
     assert_eq!(one.got.of(AUDIO)[1].payload.as_ref(), [7, 8, 9]);
     assert!(one.got.of(AUDIO).len() == 3 && are_continuous(&one.got.seqs(AUDIO)));
+}
+
+struct Deaf;
+
+impl PeerEvents for Deaf {
+    fn event(&mut self, _: PeerId, _: PeerEvent) {}
+}
+
+#[test]
+fn a_shard_counts_what_is_not_the_peers_and_only_that() {
+    let one = One::new(media(HERE, THERE));
+    let (now, leg, id) = (one.now, Box::new(one.leg), PeerId(7));
+    let mut shard = Shard::new(address(HERE, LegPort::AudioRtp), now);
+    shard.handle_command(Command::AddLeg { peer: id, leg, events: Box::new(Deaf) }, now);
+    let good = |seq| Header { seq, ..peer() }.packet(&[0xff; 160]);
+    let report = CompoundBuilder::new(PEER_SSRC, None, &[], "peer").finish();
+    let mut strays = 0;
+    for (port, host, contents, is_stray) in [
+        (LegPort::AudioRtp, THERE, good(1), false),
+        (LegPort::AudioRtp, STRANGER, good(2), true),
+        (LegPort::AudioRtp, THERE, vec![0x80, 0], true),
+        (LegPort::AudioRtp, THERE, b"OPTIONS sip:x SIP/2.0".to_vec(), true),
+        (LegPort::AudioRtp, THERE, Header { pt: 77, ..peer() }.packet(&[1]), true),
+        (LegPort::AudioRtcp, THERE, report.clone(), false),
+        (LegPort::AudioRtcp, THERE, vec![0x80, 200, 0, 9], true),
+        (LegPort::AudioRtcp, THERE, vec![0xff; 1200], true),
+        (LegPort::AudioRtcp, STRANGER, report, true),
+        (LegPort::AudioRtp, THERE, good(2), false),
+    ] {
+        shard.handle_leg_datagram(id, port, address(host, port), &contents, now);
+        strays += u64::from(is_stray);
+        assert_eq!(shard.counters().strays, strays, "{port:?} {host} {contents:02x?}");
+    }
+}
+
+#[test]
+fn a_flood_beside_a_call_disturbs_nothing() {
+    let mut pump = Pump::new(media(HERE, THERE), media(THERE, HERE));
+    pump.talk(Side::Left, 10);
+    for round in 0..20_u16 {
+        for n in 0..200_u16 {
+            let forged = Header { seq: n, ssrc: u32::from(n), ..peer() }.packet(&[0xff; 160]);
+            let junk = [round.to_be_bytes(), n.to_be_bytes()].concat();
+            for port in LegPort::ALL {
+                let stranger = address(STRANGER.wrapping_add(n as u8 % 8), port);
+                assert!(!pump.right.leg.receive(port, stranger, &forged, pump.now));
+                assert!(!pump.right.leg.receive(port, address(HERE, port), &junk, pump.now));
+            }
+        }
+        pump.talk(Side::Left, 5);
+    }
+    let got = &pump.right.got;
+    assert_eq!((got.of(AUDIO).len(), got.of(VIDEO).len()), (110, 110));
+    assert!(are_continuous(&got.seqs(AUDIO)) && are_continuous(&got.seqs(VIDEO)));
+    assert_eq!(pump.right.leg.counters().audio.lost, 0);
 }
 
 #[test]
