@@ -1,13 +1,13 @@
 //! A person in a real Chromium, with a picture and a tone of their own.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::driver::{Driver, Inbound, inbound, samples};
 use crate::media::{self, Mark};
+use crate::network::{self, Network};
 use crate::person::Person;
 use crate::story::{Story, workspace};
 use crate::wait;
@@ -42,8 +42,16 @@ impl Browser {
     /// # Panics
     /// When it does not start.
     pub fn launch(mark: Mark, origin: &str) -> Self {
+        Self::launch_in(mark, origin, None)
+    }
+
+    /// The same in a network of the story's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn launch_in(mark: Mark, origin: &str, network: Option<&Network>) -> Self {
         let clip = media::clip(mark);
-        let mut command = Command::new("node");
+        let mut command = network::command(network, "node");
         command.arg(workspace().join("tests/browser/driver.mjs"));
         let driver = Driver::start(mark.name, &mut command);
         let (identity, origin) = (String::new(), origin.to_owned());
@@ -155,6 +163,26 @@ impl Browser {
         wait::until("a room system is in the meeting", PATIENCE, || {
             self.evaluate(script).as_str().map(str::to_owned)
         })
+    }
+
+    /// What carries each of its peer connections: `udp` or `tcp`.
+    pub fn transports(&mut self) -> Vec<String> {
+        let script = "async () => {
+            const found = [];
+            for (const connection of window.testConnections) {
+                if (connection.connectionState !== 'connected') continue;
+                const stats = await connection.getStats();
+                const reports = [...stats.values()];
+                const transport = reports.find((it) => it.type === 'transport');
+                const pair = stats.get(transport?.selectedCandidatePairId);
+                const local = stats.get(pair?.localCandidateId);
+                found.push(local?.protocol ?? 'none');
+            }
+            return found;
+        }";
+        let found = self.evaluate(script);
+        let list = found.as_array().cloned().unwrap_or_default();
+        list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     }
 
     /// A screenshot of the page, after a change of the window's size if one is given.

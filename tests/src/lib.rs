@@ -8,6 +8,7 @@ pub mod baresip;
 pub mod browser;
 pub mod driver;
 pub mod media;
+pub mod network;
 pub mod person;
 pub mod python;
 pub mod server;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::network::{self, Network};
 use crate::story::{Story, target};
 use crate::wait;
 
@@ -32,7 +33,7 @@ impl Server {
     /// # Panics
     /// When it is not built or does not start.
     pub fn start(story: &Story) -> Self {
-        Self::start_with(story, "")
+        Self::start_in(story, "", None)
     }
 
     /// Starts it so, with more configuration, such as meetings.
@@ -40,12 +41,20 @@ impl Server {
     /// # Panics
     /// When it is not built or does not start.
     pub fn start_with(story: &Story, configuration: &str) -> Self {
+        Self::start_in(story, configuration, None)
+    }
+
+    /// The same in a network of the story's own.
+    ///
+    /// # Panics
+    /// When it is not built or does not start.
+    pub fn start_in(story: &Story, configuration: &str, network: Option<&Network>) -> Self {
         let program = target().join("debug/plenum");
         assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
         let log = File::create(story.file("server.log")).expect("the server's log");
         let file = story.file("plenum.toml");
         std::fs::write(&file, configuration).expect("the configuration");
-        let mut process = Command::new(program)
+        let mut process = network::command(network, program)
             .args(["serve", "--dev", "--config"])
             .arg(file)
             .env("PLENUM_DATA_DIR", story.file("data"))
@@ -57,6 +66,7 @@ impl Server {
             .env("PLENUM_RTP_PORT_MAX", RTP_PORTS[1])
             .env("PLENUM_SFU_SHARDS", "1")
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
+            .env("PLENUM_SFU_TCP_PORT", free_tcp_port().to_string())
             .env("PLENUM_LOG_FILTER", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -144,4 +154,10 @@ impl Drop for Server {
 pub fn free_udp_port() -> u16 {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     socket.local_addr().expect("its number").port()
+}
+
+/// A port that was free a moment ago.
+pub fn free_tcp_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
 }

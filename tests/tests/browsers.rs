@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, GREEN, RED};
+use tests::network::Network;
 use tests::person::{GONE_WITHIN, is_gone, meet};
 use tests::server::Server;
 use tests::story::Story;
@@ -66,5 +67,23 @@ fn clients_of_all_three_modes_meet() {
     let who = red.identity.clone();
     let _ = red.evaluate("() => window.plenum.room.disconnect()");
     is_gone(&story, RED, &who, &mut [&mut green, &mut blue]);
+    server.stop();
+}
+
+#[test]
+fn browsers_behind_a_firewall_without_udp_meet_over_tcp() {
+    let story = Story::begin("browsers_behind_a_firewall_without_udp_meet_over_tcp");
+    let network = Network::without_udp();
+    let server = Server::start_in(&story, "", Some(&network));
+    let mut people = [(RED, Mode::V1), (GREEN, Mode::V0)].map(|(mark, mode)| {
+        let mut person = Browser::launch_in(mark, &server.origin, Some(&network));
+        person.join_by_client(&token::of(mark.name, "firewall"), mode);
+        person
+    });
+    let [red, green] = &mut people;
+    meet(&story, &mut [red, green]);
+    for (person, connections) in people.iter_mut().zip([1, 2]) {
+        assert_eq!(person.transports(), vec!["tcp"; connections], "{}", person.mark.name);
+    }
     server.stop();
 }

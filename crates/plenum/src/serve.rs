@@ -14,7 +14,7 @@ use livekit::LiveKit;
 use mcu::{Mcu, McuConfig};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sfu::ShardHandle;
-use sfu::driver::{PortRange, ShardConfig};
+use sfu::driver::{PortRange, ShardConfig, TcpAcceptor, TcpPort};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -76,7 +76,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         .add_random(PAGE_KEY, KeyRights::default())
         .map_err(|error| set_up(error.to_string()))?;
 
-    let shards = start_shards(&config)?;
+    let (shards, ice_tcp) = start_shards(&config)?;
     let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
     let keys = Arc::new(std::mem::take(&mut config.keys));
     let mcu = Mcu::start(McuConfig::default()).map_err(|error| set_up(error.to_string()))?;
@@ -128,6 +128,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     tracing::info!("stopping: HTTP");
     servers.stop(HTTP_FAREWELL).await;
     counting.abort();
+    drop(ice_tcp);
     tracing::info!("stopped");
     Ok(())
 }
@@ -144,8 +145,9 @@ fn start_log(log: &Log) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// One thread and UDP port for each shard; a port that is taken stops the start.
-fn start_shards(config: &Config) -> Result<Vec<ShardHandle>, ServeError> {
+/// One thread and UDP port for each shard, and the TCP port of all; a port that is taken stops the
+/// start.
+fn start_shards(config: &Config) -> Result<(Vec<ShardHandle>, Option<TcpAcceptor>), ServeError> {
     let announced = config.announced()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let count = match config.sfu.shards {
@@ -153,18 +155,25 @@ fn start_shards(config: &Config) -> Result<Vec<ShardHandle>, ServeError> {
         count => usize::from(count),
     };
     let ip = config.http.listen.ip();
-    (0..count)
+    let failed = |what, address| move |source| ServeError::Listen { what, address, source };
+    let tcp_listen = SocketAddr::new(ip, config.sfu.tcp_port);
+    let tcp_failed = failed("WebRTC over TCP", tcp_listen);
+    let tcp = match config.sfu.tcp_port {
+        0 => None,
+        _ => Some(TcpPort::bind(tcp_listen).map_err(tcp_failed)?),
+    };
+    let tcp_reachable = tcp.as_ref().map(|tcp| tcp.reachable(&announced)).unwrap_or_default();
+    let shards: Vec<ShardHandle> = (0..count)
         .zip(config.sfu.udp_port..)
         .map(|(index, port)| {
             let listen = SocketAddr::new(ip, port);
-            let shard = ShardConfig { index, listen, announced: announced.clone() };
-            sfu::driver::start(&shard).map_err(|source| ServeError::Listen {
-                what: "WebRTC",
-                address: listen,
-                source,
-            })
+            let (announced, tcp) = (announced.clone(), tcp_reachable.clone());
+            let shard = ShardConfig { index, listen, announced, tcp };
+            sfu::driver::start(&shard).map_err(failed("WebRTC", listen))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let acceptor = tcp.map(|tcp| tcp.serve(shards.clone())).transpose().map_err(tcp_failed)?;
+    Ok((shards, acceptor))
 }
 
 /// The certificate, if anything shows one.

@@ -33,6 +33,7 @@ impl Server {
             .env("PLENUM_SIP_TLS_LISTEN", "off")
             .env("PLENUM_SFU_SHARDS", "1")
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
+            .env("PLENUM_SFU_TCP_PORT", "0")
             .envs(more.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)

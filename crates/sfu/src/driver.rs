@@ -1,7 +1,9 @@
-//! Threads and sockets: each shard on a thread of its own, with one UDP port.
+//! Threads and sockets: each shard on a thread of its own, with one UDP port; and the TCP port for
+//! all of them.
 
 mod legs;
 mod ports;
+mod tcp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,12 +24,16 @@ use crate::command::Command;
 use crate::shard::{Shard, ShardCounters};
 use crate::transport::webrtc::{Reachable, Transport};
 use legs::LegIo;
+use tcp::{Arrived, TcpIo};
 
 pub use ports::{LegSockets, NoPorts, PortRange};
+pub use tcp::{TcpAcceptor, TcpPort};
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
 const FIRST_LEG: usize = 2;
+/// Neither legs nor connections ever count so far.
+const FIRST_STREAM: usize = usize::MAX / 2;
 
 /// Batches that are read before timers get their turn, so that a flood cannot starve them.
 const MAX_BATCHES: usize = 16;
@@ -46,6 +52,8 @@ pub struct ShardConfig {
     pub listen: SocketAddr,
     /// Addresses at which clients reach the bound port; the bound one where empty.
     pub announced: Vec<std::net::IpAddr>,
+    /// Where clients reach the TCP port; empty where there is none.
+    pub tcp: Vec<SocketAddr>,
 }
 
 /// A running shard, seen from other threads. Clones speak to the same shard.
@@ -64,6 +72,8 @@ enum Message {
     Command(Box<Command>),
     /// The ports of a leg that is about to be added.
     LegSockets(PeerId, Box<LegSockets>),
+    /// A connection that may be for one of its sessions.
+    Stream(Box<Arrived>),
 }
 
 /// Wakes a shard's thread to read its lanes.
@@ -153,11 +163,14 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
     let (commands, inbox) = channel();
     let counters = Arc::new(SharedCounters::default());
+    let now = Instant::now();
     let driver = Driver {
-        shard: Shard::new(local, Instant::now()),
+        shard: Shard::new(local, config.tcp.first().copied(), now),
         socket,
         batch: SendBatch::default(),
         legs: LegIo::new(FIRST_LEG),
+        tcp: TcpIo::new(FIRST_STREAM, now),
+        readable: Vec::new(),
         poll,
         inbox,
         counters: counters.clone(),
@@ -168,7 +181,7 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
     let handle = ShardHandle {
         commands,
         waker,
-        reachable: Reachable { udp, tcp: Vec::new() },
+        reachable: Reachable { udp, tcp: config.tcp.clone() },
         counters,
         thread: Arc::new(OnceLock::new()),
     };
@@ -181,6 +194,9 @@ struct Driver {
     socket: Socket,
     batch: SendBatch,
     legs: LegIo,
+    tcp: TcpIo,
+    /// Leg sockets and connections to look at: events are given once.
+    readable: Vec<Token>,
     poll: Poll,
     inbox: Receiver<Message>,
     counters: Arc<SharedCounters>,
@@ -189,8 +205,6 @@ struct Driver {
 impl Driver {
     fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        // Leg sockets that are readable: events are given once.
-        let mut readable = Vec::new();
         let mut stopping = false;
         while !stopping {
             if let Err(error) = self.poll.poll(&mut events, Some(self.sleep()))
@@ -199,7 +213,8 @@ impl Driver {
                 tracing::error!(%error, "a shard cannot poll its socket and ends");
                 return;
             }
-            readable.extend(events.iter().map(|it| it.token()).filter(|it| it.0 >= FIRST_LEG));
+            let others = events.iter().map(|it| it.token()).filter(|it| it.0 >= FIRST_LEG);
+            self.readable.extend(others);
             let mut woken = events.iter().any(|it| it.token() == WAKE);
             loop {
                 let (commands, stop) = self.take_commands();
@@ -208,13 +223,14 @@ impl Driver {
                     self.shard.read_lanes(Instant::now());
                 }
                 let datagrams = self.receive();
-                readable.retain(|token| self.legs.receive(*token, &mut self.shard));
+                self.receive_from_others();
                 let now = Instant::now();
+                self.tcp.sweep(self.poll.registry(), now);
                 self.shard.handle_timeout(now);
                 self.shard.flush(now);
                 self.transmit();
                 self.publish_counters();
-                if commands + datagrams + readable.len() == 0 || stopping {
+                if commands + datagrams + self.readable.len() == 0 || stopping {
                     break;
                 }
             }
@@ -238,6 +254,7 @@ impl Driver {
                 Ok(Message::LegSockets(peer, sockets)) => {
                     self.legs.add(self.poll.registry(), peer, *sockets);
                 }
+                Ok(Message::Stream(arrived)) => self.take_stream(*arrived),
                 Ok(Message::Command(command)) => {
                     let stop = matches!(*command, Command::Stop);
                     self.shard.handle_command(*command, Instant::now());
@@ -250,6 +267,29 @@ impl Driver {
             }
         }
         (MAX_COMMANDS, false)
+    }
+
+    fn receive_from_others(&mut self) {
+        let mut readable = std::mem::take(&mut self.readable);
+        readable.retain(|token| {
+            if token.0 < FIRST_STREAM {
+                return self.legs.receive(*token, &mut self.shard);
+            }
+            let more = self.tcp.receive(self.poll.registry(), *token, &mut self.shard);
+            // Each connection's packets go out before the next one's are read: they are bounded.
+            self.shard.flush(Instant::now());
+            self.transmit();
+            more
+        });
+        self.readable = readable;
+    }
+
+    fn take_stream(&mut self, arrived: Arrived) {
+        if !arrived.ufrag().is_some_and(|ufrag| self.shard.knows(ufrag)) {
+            return arrived.pass_on();
+        }
+        let token = self.tcp.add(self.poll.registry(), arrived, &mut self.shard);
+        self.readable.extend(token);
     }
 
     fn receive(&mut self) -> usize {
@@ -276,12 +316,17 @@ impl Driver {
 
     fn transmit(&mut self) {
         while let Some(transmit) = self.shard.poll_transmit() {
-            if transmit.transport == Transport::Udp
-                && let Err(error) = self.batch.push(transmit.destination, &transmit.contents)
-            {
-                tracing::debug!(%error, "a datagram cannot be sent");
+            match transmit.transport {
+                Transport::Tcp => self.tcp.push(transmit.destination, &transmit.contents),
+                Transport::Udp => {
+                    let pushed = self.batch.push(transmit.destination, &transmit.contents);
+                    if let Err(error) = pushed {
+                        tracing::debug!(%error, "a datagram cannot be sent");
+                    }
+                }
             }
         }
+        self.tcp.flush(self.poll.registry());
         if !self.batch.is_empty()
             && let Err(error) = self.socket.send(&mut self.batch)
         {

@@ -54,10 +54,12 @@ pub struct ShardCounters {
 pub struct Shard {
     /// Our address, as candidates name it.
     local: SocketAddr,
+    /// That of the TCP port.
+    local_tcp: Option<SocketAddr>,
     router: Router,
     peers: HashMap<PeerId, Peer>,
     legs: legs::Legs,
-    by_address: HashMap<SocketAddr, (PeerId, Side)>,
+    by_address: HashMap<Path, (PeerId, Side)>,
     by_ufrag: HashMap<String, (PeerId, Side)>,
     timeouts: BTreeSet<(Instant, PeerId)>,
     dirty: Vec<PeerId>,
@@ -70,14 +72,18 @@ struct Peer {
     events: Box<dyn PeerEvents>,
     timeout: Option<Instant>,
     dirty: bool,
-    addresses: VecDeque<SocketAddr>,
+    addresses: VecDeque<Path>,
 }
 
+/// How a client is reached. The same address over UDP and TCP may be two clients of one network.
+type Path = (Transport, SocketAddr);
+
 impl Shard {
-    /// A shard that clients reach at `local`.
-    pub fn new(local: SocketAddr, now: Instant) -> Self {
+    /// A shard that clients reach at `local`, and over TCP at `local_tcp` if at all.
+    pub fn new(local: SocketAddr, local_tcp: Option<SocketAddr>, now: Instant) -> Self {
         Self {
             local,
+            local_tcp,
             router: Router::new(now),
             peers: HashMap::new(),
             legs: legs::Legs::default(),
@@ -150,15 +156,25 @@ impl Shard {
         }
     }
 
-    /// Takes a datagram from the network.
+    /// Whether one of the sessions has this ICE user fragment.
+    pub fn knows(&self, ufrag: &str) -> bool {
+        self.by_ufrag.contains_key(ufrag)
+    }
+
+    /// Takes a datagram from the network. `false`: it is nobody's.
     pub fn handle_datagram(
         &mut self,
         transport: Transport,
         source: SocketAddr,
         contents: &[u8],
         now: Instant,
-    ) {
-        let known = self.by_address.get(&source).copied();
+    ) -> bool {
+        let path = (transport, source);
+        let local = match transport {
+            Transport::Udp => self.local,
+            Transport::Tcp => self.local_tcp.unwrap_or(self.local),
+        };
+        let known = self.by_address.get(&path).copied();
         let named = || {
             let ufrag = stun::request_ufrag(contents)?;
             self.by_ufrag.get(ufrag).copied()
@@ -166,15 +182,17 @@ impl Shard {
         let named = named();
         for (peer, side) in [known, named].into_iter().flatten() {
             let Some(entry) = self.peers.get_mut(&peer) else { continue };
-            if !entry.session.receive(side, transport, source, self.local, contents, now) {
+            if !entry.session.receive(side, transport, source, local, contents, now) {
                 continue;
             }
             if known != Some((peer, side)) {
-                self.learn_address(peer, side, source);
+                self.learn_path(peer, side, path);
             }
-            return self.poll_peer(peer, now);
+            self.poll_peer(peer, now);
+            return true;
         }
         self.counters.strays += 1;
+        false
     }
 
     /// When to call [`Shard::handle_timeout`] next.
@@ -247,15 +265,15 @@ impl Shard {
         }
     }
 
-    fn learn_address(&mut self, peer: PeerId, side: Side, source: SocketAddr) {
+    fn learn_path(&mut self, peer: PeerId, side: Side, path: Path) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if entry.addresses.len() >= MAX_ADDRESSES
             && let Some(oldest) = entry.addresses.pop_front()
         {
             self.by_address.remove(&oldest);
         }
-        entry.addresses.push_back(source);
-        self.by_address.insert(source, (peer, side));
+        entry.addresses.push_back(path);
+        self.by_address.insert(path, (peer, side));
     }
 
     fn with_session(&mut self, peer: PeerId, act: impl FnOnce(&mut Session)) {

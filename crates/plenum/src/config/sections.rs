@@ -53,8 +53,8 @@ section! {
         udp_port: u16 [1..=65535] = 7882;
         /// Threads that forward, each with a port of its own; 0: one for each core.
         shards: u16 [0..=64] = 0;
-        /// The TCP port for WebRTC where UDP does not pass. Not used yet.
-        tcp_port: u16 [1..=65535] = 7881;
+        /// The TCP port for WebRTC where UDP does not pass; 0: none.
+        tcp_port: u16 [0..=65535] = 7881;
         /// The addresses under which browsers and room systems reach this server. May be left out
         /// where a listener above or below has an address of its own instead of a wildcard.
         announced_addresses: Vec<IpAddr> = Vec::new(),
