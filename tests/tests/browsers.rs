@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, GREEN, RED};
 use tests::network::Network;
-use tests::person::{GONE_WITHIN, is_gone, meet};
+use tests::person::{GONE_WITHIN, Person, is_gone, meet};
 use tests::server::Server;
 use tests::story::Story;
 use tests::token;
@@ -77,13 +77,37 @@ fn browsers_behind_a_firewall_without_udp_meet_over_tcp() {
     let server = Server::start_in(&story, "", Some(&network));
     let mut people = [(RED, Mode::V1), (GREEN, Mode::V0)].map(|(mark, mode)| {
         let mut person = Browser::launch_in(mark, &server.origin, Some(&network));
-        person.join_by_client(&token::of(mark.name, "firewall"), mode);
+        person.join_by_client(&token::to_join(mark.name, "firewall"), mode);
         person
     });
     let [red, green] = &mut people;
     meet(&story, &mut [red, green]);
     for (person, connections) in people.iter_mut().zip([1, 2]) {
         assert_eq!(person.transports(), vec!["tcp"; connections], "{}", person.mark.name);
+    }
+    server.stop();
+}
+
+#[test]
+fn who_leaves_and_comes_back_at_once_is_seen() {
+    let story = Story::begin("who_leaves_and_comes_back_at_once_is_seen");
+    let server = Server::start(&story);
+    let [mut red, mut green, mut blue] = [(RED, Mode::V1), (GREEN, Mode::V1), (BLUE, Mode::V0)]
+        .map(|(mark, mode)| {
+            let mut person = Browser::launch(mark, &server.origin);
+            person.join_by_client(&token::to_join(mark.name, "again"), mode);
+            person
+        });
+    for _ in 0..6 {
+        for person in [&mut red, &mut green] {
+            let _ = person.evaluate("() => window.plenum.room.disconnect()");
+            person.join_by_client(&token::to_join(person.mark.name, "again"), Mode::V1);
+        }
+        for (person, other) in [(&mut red, "green"), (&mut green, "red"), (&mut blue, "green")] {
+            person.wait_for_picture(other);
+            let steps = person.steps(other, 2.0);
+            assert!(steps >= 20, "{} sees {steps} steps in two seconds", person.mark.name);
+        }
     }
     server.stop();
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// What [`Doors`] allow.
@@ -41,8 +40,8 @@ impl Default for DoorLimits {
 /// A listener for `axum::serve` that turns away whom [`DoorLimits`] do not allow. What is turned
 /// away is closed without a word: an answer would cost more than the connection.
 #[derive(Debug)]
-pub struct Doors {
-    listener: TcpListener,
+pub struct Doors<L> {
+    listener: L,
     limits: DoorLimits,
     open: Arc<Mutex<Open>>,
 }
@@ -53,9 +52,9 @@ struct Open {
     by_address: HashMap<IpAddr, usize>,
 }
 
-impl Doors {
-    /// Doors before a socket that listens.
-    pub fn new(listener: TcpListener, limits: DoorLimits) -> Self {
+impl<L> Doors<L> {
+    /// Doors before a socket that listens, or what shakes hands behind it.
+    pub fn new(listener: L, limits: DoorLimits) -> Self {
         Self { listener, limits, open: Arc::default() }
     }
 
@@ -72,11 +71,11 @@ impl Doors {
     }
 }
 
-impl Listener for Doors {
-    type Io = Guarded;
+impl<L: Listener<Addr = SocketAddr>> Listener for Doors<L> {
+    type Io = Guarded<L::Io>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Guarded, SocketAddr) {
+    async fn accept(&mut self) -> (Guarded<L::Io>, SocketAddr) {
         loop {
             let (stream, address) = Listener::accept(&mut self.listener).await;
             let Some(permit) = self.enter(address.ip()) else {
@@ -161,15 +160,15 @@ impl Head {
 
 /// A connection that ends when it keeps us waiting.
 #[derive(Debug)]
-pub struct Guarded {
-    stream: TcpStream,
+pub struct Guarded<S> {
+    stream: S,
     deadline: Pin<Box<Sleep>>,
     idle: Duration,
     head: Head,
     _permit: Permit,
 }
 
-impl Guarded {
+impl<S> Guarded<S> {
     fn moved(&mut self) {
         if self.head.is_whole() {
             self.deadline.as_mut().reset(Instant::now() + self.idle);
@@ -186,7 +185,7 @@ impl Guarded {
     }
 }
 
-impl AsyncRead for Guarded {
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -203,7 +202,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -251,6 +250,7 @@ mod tests {
     use axum::routing::get;
     use axum::serve::ListenerExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -25,7 +25,12 @@ fn livekit() -> (LiveKit, String) {
     sfu::transport::webrtc::init_crypto();
     let loopback = Ipv4Addr::LOCALHOST.into();
     let listen = SocketAddr::new(loopback, 0);
-    let shard = sfu::driver::start(&ShardConfig { index: 0, listen, announced: Vec::new() });
+    let shard = sfu::driver::start(&ShardConfig {
+        index: 0,
+        listen,
+        announced: Vec::new(),
+        tcp: Vec::new(),
+    });
     let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
     let directory = Arc::new(Directory::new([], true));
     let ports = PortRange::new(loopback, 0, 0);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{DoorLimits, Doors};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -37,6 +38,8 @@ impl Servers {
         routes: Router,
     ) -> Result<SocketAddr, ServeError> {
         let (listener, address) = bind("HTTP", listen).await?;
+        // What is tapped has the client's address as connection information, whatever listens.
+        let listener = Doors::new(listener, DoorLimits::default()).tap_io(|_| {});
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let server = axum::serve(listener, service)
             .with_graceful_shutdown(self.stop.clone().cancelled_owned());
@@ -53,8 +56,8 @@ impl Servers {
     ) -> Result<SocketAddr, ServeError> {
         let failed = |source| ServeError::Listen { what: "HTTPS", address: listen, source };
         let (listener, address) = bind("HTTPS", listen).await?;
-        // What is tapped has the client's address as connection information, whatever listens.
-        let listener = TlsListener::new(listener, config).map_err(failed)?.tap_io(|_| {});
+        let listener = TlsListener::new(listener, config).map_err(failed)?;
+        let listener = Doors::new(listener, DoorLimits::default()).tap_io(|_| {});
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let server = axum::serve(listener, service)
             .with_graceful_shutdown(self.stop.clone().cancelled_owned());

@@ -105,7 +105,7 @@ impl PeerEvents for Answers {
 pub fn serve() -> Result<()> {
     init_crypto();
     let listen = SocketAddr::from((machine::ADDRESS, 0));
-    let config = ShardConfig { index: 0, listen, announced: Vec::new() };
+    let config = ShardConfig { index: 0, listen, announced: Vec::new(), tcp: Vec::new() };
     let shard = sfu::driver::start(&config).doing("starting a shard")?;
     let mut last = 0;
     child::serve(|Request { publishes, offer }| {

@@ -73,7 +73,7 @@ impl Mixer for OwnBridge {
 /// The child: one bridge at a time on a shard of its own.
 pub fn serve() -> Result<()> {
     let listen = SocketAddr::from((machine::ADDRESS, 0));
-    let config = ShardConfig { index: 0, listen, announced: Vec::new() };
+    let config = ShardConfig { index: 0, listen, announced: Vec::new(), tcp: Vec::new() };
     let shard = sfu::driver::start(&config).doing("starting a shard")?;
     let mcu = Mcu::start(McuConfig { video_workers: Some(1) })?;
     let mut meeting = Meeting {

@@ -54,7 +54,7 @@ impl Meeting {
     fn new() -> Self {
         init_crypto();
         let now = Instant::now();
-        let mut shard = Shard::new(at(SERVER), now);
+        let mut shard = Shard::new(at(SERVER), None, now);
         let (log, peer) = (Log::default(), PeerId(1));
         let reachable = Reachable { udp: vec![at(SERVER)], tcp: Vec::new() };
         let mut session = Box::new(Session::new(Connections::Single, &reachable, now));

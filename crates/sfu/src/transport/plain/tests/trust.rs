@@ -217,7 +217,7 @@ impl PeerEvents for Deaf {
 fn a_shard_counts_what_is_not_the_peers_and_only_that() {
     let one = One::new(media(HERE, THERE));
     let (now, leg, id) = (one.now, Box::new(one.leg), PeerId(7));
-    let mut shard = Shard::new(address(HERE, LegPort::AudioRtp), now);
+    let mut shard = Shard::new(address(HERE, LegPort::AudioRtp), None, now);
     shard.handle_command(Command::AddLeg { peer: id, leg, events: Box::new(Deaf) }, now);
     let good = |seq| Header { seq, ..peer() }.packet(&[0xff; 160]);
     let report = CompoundBuilder::new(PEER_SSRC, None, &[], "peer").finish();
