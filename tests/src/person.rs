@@ -47,7 +47,15 @@ pub trait Person {
     /// When it gets none.
     fn wait_for_picture(&mut self, identity: &str) {
         let what = format!("{} sees {identity}", self.mark().name);
-        wait::until(&what, PATIENCE, || self.sees(identity).then_some(()));
+        let late = Instant::now() + PATIENCE / 2;
+        let mut told = false;
+        wait::until(&what, PATIENCE, || {
+            // What it got until now tells whether the network or the client is to blame.
+            if Instant::now() > late && !std::mem::replace(&mut told, true) {
+                println!("{what}: late; it receives {:?}", self.inbound());
+            }
+            self.sees(identity).then_some(())
+        });
     }
 
     /// Waits until nothing of somebody is there any more.
