@@ -15,7 +15,7 @@ cd "$(ROOT)"
 source scripts/env.sh
 endef
 
-.PHONY: help run build web setup test lint bench clean
+.PHONY: help run build web setup test soak lint bench clean
 
 help: ## list the targets
 	@$(enter)
@@ -45,6 +45,11 @@ test: web ## pass every test (ARGS: for the test runner, such as -p rtp)
 	npm --prefix crates/web run check
 	npm --prefix crates/web test
 	scripts/test.sh $(ARGS)
+
+soak: web ## a long call and many calls: what grows, what is left behind (a quarter of an hour)
+	@$(enter)
+	scripts/setup.sh --test
+	scripts/soak.sh $(ARGS)
 
 lint: web ## formatting, lints, licences
 	@$(enter)

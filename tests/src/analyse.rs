@@ -76,6 +76,15 @@ impl Picture {
         same as f64 / all.max(1) as f64
     }
 
+    /// Which share of the picture is brighter than half of full light, 0 to 1.
+    pub fn bright(&self) -> f64 {
+        let luma = |[red, green, blue]: &[u8; 3]| {
+            0.299 * f64::from(*red) + 0.587 * f64::from(*green) + 0.114 * f64::from(*blue)
+        };
+        let bright = self.rgb.iter().filter(|it| luma(it) > 128.0).count();
+        bright as f64 / self.rgb.len().max(1) as f64
+    }
+
     /// The frame counter of a mark that fills an area, if the cells of its strip can be read.
     pub fn counter(&self, area: Area) -> Option<u32> {
         let [left, top, right, bottom] = area;

@@ -42,12 +42,15 @@ pub struct BaresipConfig {
     pub srtp: bool,
     /// How it dials and is dialled: `udp`, `tcp` or `tls`.
     pub transport: &'static str,
+    /// How long its calls may last.
+    pub seconds: usize,
 }
 
 impl BaresipConfig {
     /// A-law and H.264 in the clear over UDP.
     pub fn new(mark: Mark) -> Self {
-        Self { mark, audio: "pcma", video: "H264", srtp: false, transport: "udp" }
+        let seconds = media::ROOM_SECONDS;
+        Self { mark, audio: "pcma", video: "H264", srtp: false, transport: "udp", seconds }
     }
 }
 
@@ -343,7 +346,7 @@ fn furnish(
     rtp: std::ops::RangeInclusive<u32>,
 ) {
     fs::create_dir_all(folder.join("rec")).expect("its folder");
-    let clip = media::room_clip(config.mark);
+    let clip = media::room_clip(config.mark, config.seconds);
     symlink(clip.avi, folder.join("clip.avi")).expect("its clip");
     symlink(clip.wav, folder.join("tone.wav")).expect("its tone");
     // It dials over TLS too, whatever it is dialled by.

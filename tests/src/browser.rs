@@ -140,6 +140,11 @@ impl Browser {
                 room.registerTextStreamHandler('story', async (reader, {{ identity }}) => {{
                     window.texts.push([identity, await reader.readAll()]);
                 }});
+                room.on(RoomEvent.ParticipantDisconnected, (participant) => {{
+                    for (const element of document.querySelectorAll('[data-identity]')) {{
+                        if (element.dataset.identity === participant.identity) element.remove();
+                    }}
+                }});
                 room.registerRpcMethod('greet', async ({{ callerIdentity, payload }}) =>
                     `${{room.localParticipant.identity}} greets ${{callerIdentity}}: ${{payload}}`);
                 await room.connect({url:?}, {token:?});
@@ -183,6 +188,16 @@ impl Browser {
         let found = self.evaluate(script);
         let list = found.as_array().cloned().unwrap_or_default();
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Waits until the page plays the sound of somebody, however loud.
+    pub fn wait_for_sound(&mut self, identity: &str) {
+        let script = format!(
+            "() => !!document.querySelector('audio[data-identity={identity:?}]')?.srcObject || null"
+        );
+        wait::until(&format!("{} plays {identity}", self.mark.name), PATIENCE, || {
+            self.evaluate(&script).as_bool()
+        });
     }
 
     /// A screenshot of the page, after a change of the window's size if one is given.

@@ -6,6 +6,7 @@
 pub mod analyse;
 pub mod baresip;
 pub mod browser;
+pub mod caller;
 pub mod driver;
 pub mod media;
 pub mod network;

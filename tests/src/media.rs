@@ -61,31 +61,31 @@ pub struct RoomClip {
     pub wav: PathBuf,
 }
 
-/// No call of a room system may last longer: baresip's sound ends with its file, and its picture
-/// stands still once it has begun its file again.
+/// How long a call of a room system may last where nothing else is said: baresip's sound ends with
+/// its file, and its picture stands still once it has begun its file again.
 pub const ROOM_SECONDS: usize = 180;
 
-/// The clips of a mark for a room system, made once.
+/// The clips of a mark for a room system, made once for each length in seconds.
 ///
 /// # Panics
 /// When ffmpeg cannot make them.
-pub fn room_clip(mark: Mark) -> RoomClip {
+pub fn room_clip(mark: Mark, seconds: usize) -> RoomClip {
     let y4m = clip(mark).y4m;
     let clip = RoomClip {
-        avi: folder().join(format!("{}-long.avi", mark.name)),
-        wav: folder().join(format!("{}-long.wav", mark.name)),
+        avi: folder().join(format!("{}-{seconds}.avi", mark.name)),
+        wav: folder().join(format!("{}-{seconds}.wav", mark.name)),
     };
     make_once(&clip.avi, |part| {
         let status = Command::new("ffmpeg")
             .args(["-v", "error", "-nostdin", "-y", "-stream_loop", "-1", "-i"])
             .arg(&y4m)
-            .args(["-t", &ROOM_SECONDS.to_string(), "-c:v", "mjpeg", "-q:v", "3", "-f", "avi"])
+            .args(["-t", &seconds.to_string(), "-c:v", "mjpeg", "-q:v", "3", "-f", "avi"])
             .arg(part)
             .status()
             .expect("ffmpeg starts");
         assert!(status.success(), "ffmpeg: {status}");
     });
-    write_once(&clip.wav, |out| out.extend(wav(&tone(mark.tone, ROOM_SECONDS * RATE))));
+    write_once(&clip.wav, |out| out.extend(wav(&tone(mark.tone, seconds * RATE))));
     clip
 }
 
@@ -159,7 +159,7 @@ fn is_white(cell: usize, frame: usize) -> bool {
 }
 
 /// Swells four times a second: a browser's noise suppression takes a steady tone for noise.
-fn tone(hertz: u32, samples: usize) -> Vec<i16> {
+pub fn tone(hertz: u32, samples: usize) -> Vec<i16> {
     let angle = |hertz: f64, n: usize| std::f64::consts::TAU * hertz / RATE as f64 * n as f64;
     let swell = |n| 0.5 - 0.5 * angle(4.0, n).cos();
     (0..samples).map(|n| (angle(f64::from(hertz), n).sin() * swell(n) * 16000.0) as i16).collect()

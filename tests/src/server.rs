@@ -5,7 +5,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use conference::access::{Grant, KeyRights, Keys, VideoGrant};
+use serde_json::Value;
+use types::Identity;
 
 use crate::network::{self, Network};
 use crate::story::{Story, target};
@@ -44,19 +49,42 @@ impl Server {
         Self::start_in(story, configuration, None)
     }
 
-    /// The same in a network of the story's own.
+    /// Starts it as for the public, with these meetings alone: calls can be refused, their media
+    /// would not arrive.
+    ///
+    /// # Panics
+    /// When it is not built or does not start.
+    pub fn start_public(story: &Story, configuration: &str) -> Self {
+        let configuration = format!(
+            "[sfu]\nannounced_addresses = [\"192.0.2.1\"]\n[http]\ntls_listen = \"off\"\n\
+             {configuration}"
+        );
+        Self::launch(story, &configuration, &[], None)
+    }
+
+    /// The same as [`Server::start_with`] in a network of the story's own.
     ///
     /// # Panics
     /// When it is not built or does not start.
     pub fn start_in(story: &Story, configuration: &str, network: Option<&Network>) -> Self {
+        Self::launch(story, configuration, &["--dev"], network)
+    }
+
+    fn launch(
+        story: &Story,
+        configuration: &str,
+        more: &[&str],
+        network: Option<&Network>,
+    ) -> Self {
         let program = target().join("debug/plenum");
         assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
         let log = File::create(story.file("server.log")).expect("the server's log");
         let file = story.file("plenum.toml");
         std::fs::write(&file, configuration).expect("the configuration");
         let mut process = network::command(network, program)
-            .args(["serve", "--dev", "--config"])
+            .args(["serve", "--config"])
             .arg(file)
+            .args(more)
             .env("PLENUM_DATA_DIR", story.file("data"))
             .env("PLENUM_HTTP_LISTEN", "127.0.0.1:0")
             .env("PLENUM_SIP_UDP_LISTEN", "127.0.0.1:0")
@@ -78,10 +106,11 @@ impl Server {
         for line in &mut lines {
             let line = line.expect("its output");
             if let Some((_, address)) = line.split_once("http://") {
-                origin = Some(format!("http://{}", address.trim_end_matches('/')));
+                let address = here(address.trim_end_matches('/'));
+                origin = Some(format!("http://{address}"));
             } else if let Some((_, dial)) = line.split_once("sip:MEETING@") {
                 let (address, transport) = dial.split_once(";transport=").unwrap_or((dial, "udp"));
-                sip.insert(transport.to_owned(), address.parse().expect("an address"));
+                sip.insert(transport.to_owned(), here(address));
             } else if line.contains("Data:") {
                 break;
             }
@@ -107,19 +136,79 @@ impl Server {
     /// # Panics
     /// When the server does not answer.
     pub fn metric(&self, name: &str) -> f64 {
-        let address = self.origin.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).expect("the server");
-        let request =
-            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
+        let answer = self.request("GET", "/metrics", "", "");
         let value = |line: &str| -> Option<f64> {
             let rest = line.strip_prefix(name)?;
             matches!(rest.bytes().next()?, b' ' | b'{').then_some(())?;
             rest.rsplit(' ').next()?.trim().parse().ok()
         };
         answer.lines().filter_map(value).sum()
+    }
+
+    /// A token of a participant of a meeting.
+    ///
+    /// # Panics
+    /// Never: the key is one that may.
+    pub fn token(&self, identity: &str, meeting: &str) -> String {
+        sign(Grant {
+            identity: Some(Identity::new(identity)),
+            name: identity.into(),
+            video: VideoGrant {
+                room_join: true,
+                room: Some(meeting.into()),
+                ..VideoGrant::default()
+            },
+            ..Grant::default()
+        })
+    }
+
+    /// Calls LiveKit's RoomService as who may do everything with a meeting.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn administer(&self, meeting: &str, method: &str, request: &Value) -> Value {
+        let token = sign(Grant {
+            identity: Some(Identity::new("administrator")),
+            video: VideoGrant {
+                room_admin: true,
+                room_create: true,
+                room: Some(meeting.into()),
+                ..VideoGrant::default()
+            },
+            ..Grant::default()
+        });
+        let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let path = format!("/twirp/livekit.RoomService/{method}");
+        let answer = self.request("POST", &path, &head, &request.to_string());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{method} {request}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{method}: {error}: {answer}"))
+    }
+
+    /// Everybody that stands in a meeting's roster, as LiveKit's `ParticipantInfo`.
+    pub fn roster(&self, meeting: &str) -> Vec<Value> {
+        let answer =
+            self.administer(meeting, "ListParticipants", &serde_json::json!({ "room": meeting }));
+        answer["participants"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Its number among the system's processes.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn request(&self, method: &str, path: &str, head: &str, body: &str) -> String {
+        let address = self.origin.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("the server");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 
     /// Ends it as an administrator does.
@@ -135,7 +224,8 @@ impl Server {
         assert!(status.success(), "the server ended with {status} after {:?}", started.elapsed());
     }
 
-    fn terminate(&self) {
+    /// Tells it to end, and goes on: [`Self::stop`] waits for it.
+    pub fn terminate(&self) {
         let id = self.process.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
     }
@@ -148,6 +238,21 @@ impl Drop for Server {
             let _ = self.process.wait();
         }
     }
+}
+
+/// Signs with the key of `--dev`.
+fn sign(grant: Grant) -> String {
+    let mut keys = Keys::new();
+    keys.add_weak("devkey", "secret", KeyRights::ALL).expect("a key");
+    let grant = Grant { issuer: "devkey".into(), ..grant };
+    let lifetime = Duration::from_secs(3600);
+    Arc::new(keys).sign(&grant, lifetime, SystemTime::now()).expect("a token")
+}
+
+/// Where an address that it prints, perhaps an announced one, is reached by tests.
+fn here(address: &str) -> SocketAddr {
+    let address: SocketAddr = address.parse().expect("an address");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
 }
 
 /// A port that was free a moment ago.

@@ -294,7 +294,8 @@ impl Conference {
         Ok((PeerId(self.next_id()), shard))
     }
 
-    pub(crate) fn mcu(&self) -> &Mcu {
+    /// What makes sound and picture for room systems.
+    pub fn mcu(&self) -> &Mcu {
         &self.inner.mcu
     }
 

@@ -146,7 +146,8 @@ pub(crate) fn start(settings: RoomSettings, shard: ShardHandle, mcu: Arc<Mcu>) -
         }
     });
     let bridge = MeetingBridge::new(mcu, shard.clone(), id.to_string(), events);
-    let span = tracing::info_span!("meeting", meeting = %id, sid = %settings.sid);
+    // It outlives whoever came first.
+    let span = tracing::info_span!(parent: None, "meeting", meeting = %id, sid = %settings.sid);
     let meeting = Meeting {
         room: Room::new(settings, Instant::now()),
         shard,

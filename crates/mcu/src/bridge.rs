@@ -32,9 +32,9 @@ impl Bridge {
         epoch: Instant,
         scheduler: Arc<Scheduler>,
         events: Arc<dyn Events>,
+        counters: Arc<Counters>,
     ) -> (Self, AudioBridge) {
         let (audio, commands) = mpsc::channel();
-        let counters = Arc::new(Counters::default());
         let core = AudioBridge::new(commands, counters.clone());
         let video = VideoControl::new(epoch, scheduler, events, counters.clone());
         let bridge = Self {
@@ -113,7 +113,8 @@ impl Bridge {
         self.video().add_source(source, codec, name, lane, bell);
     }
 
-    /// A tile with a name, for a participant without a camera. It replaces the source's picture.
+    /// A tile with a name, for a participant without a camera. It replaces the source's picture. A
+    /// name may have up to three lines.
     pub fn add_tile(&self, source: SourceId, name: &str) {
         self.video().add_tile(source, name);
     }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::audio::{AudioBridge, TICK};
 use crate::bridge::Bridge;
 use crate::scheduler::Scheduler;
-use crate::types::Events;
+use crate::types::{BridgeStats, Counters, Events, Totals};
 
 /// How the mcu is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub struct Mcu {
     scheduler: Arc<Scheduler>,
     epoch: Instant,
     new_audio: Sender<AudioBridge>,
+    totals: Mutex<Totals>,
     driver: Driver,
 }
 
@@ -68,7 +69,8 @@ impl Mcu {
                     .spawn(move || video_thread(&scheduler))?,
             );
         }
-        Ok(Self { scheduler, epoch, new_audio, driver: Driver::Threads { stop, threads } })
+        let totals = Mutex::default();
+        Ok(Self { scheduler, epoch, new_audio, totals, driver: Driver::Threads { stop, threads } })
     }
 
     /// An mcu without threads, in virtual time from `start` on: [`Self::advance`] does the work.
@@ -85,13 +87,17 @@ impl Mcu {
             scheduler: Arc::default(),
             epoch: start,
             new_audio,
+            totals: Mutex::default(),
             driver: Driver::Inline(Mutex::new(inline)),
         }
     }
 
     /// A bridge for one meeting; dropping it ends everything of it. `label` names it in the log.
     pub fn bridge(&self, label: &str, events: Arc<dyn Events>) -> Bridge {
-        let (bridge, audio) = Bridge::new(label, self.epoch, self.scheduler.clone(), events);
+        let counters = Arc::new(Counters::default());
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).add(counters.clone());
+        let scheduler = self.scheduler.clone();
+        let (bridge, audio) = Bridge::new(label, self.epoch, scheduler, events, counters);
         // The receiver lives as long as the thread, and the thread as long as `self`.
         let _ = self.new_audio.send(audio);
         bridge
@@ -101,6 +107,16 @@ impl Mcu {
     /// rate and size. New video legs should then be audio-only.
     pub fn is_strained(&self) -> bool {
         self.scheduler.is_strained()
+    }
+
+    /// What all bridges together have done since the start, those that ended included.
+    pub fn stats(&self) -> BridgeStats {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).sum()
+    }
+
+    /// How many different pictures are composed and encoded now, whoever watches them.
+    pub fn compositions(&self) -> usize {
+        self.scheduler.compositions()
     }
 
     /// Inline only: does all that is due until `to`. With threads it does nothing.

@@ -28,6 +28,7 @@ pub(crate) struct Scheduler {
     state: Mutex<State>,
     bell: Condvar,
     strained: AtomicUsize,
+    compositions: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -67,6 +68,11 @@ impl Scheduler {
     /// Whether some composition is at the end of its means.
     pub(crate) fn is_strained(&self) -> bool {
         self.strained.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many compositions there are.
+    pub(crate) fn compositions(&self) -> usize {
+        self.compositions.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -241,7 +247,8 @@ impl Waker {
     }
 }
 
-/// Says, while it is set and lives, that its owner is at the end of its means.
+/// A composition's mark on the scheduler: that there is one, and, while it is set, that it is at the
+/// end of its means.
 pub(crate) struct Strain {
     scheduler: Arc<Scheduler>,
     set: bool,
@@ -249,6 +256,7 @@ pub(crate) struct Strain {
 
 impl Strain {
     pub(crate) fn new(scheduler: Arc<Scheduler>) -> Self {
+        scheduler.compositions.fetch_add(1, Ordering::Relaxed);
         Self { scheduler, set: false }
     }
 
@@ -264,6 +272,7 @@ impl Strain {
 impl Drop for Strain {
     fn drop(&mut self) {
         self.set(false);
+        self.scheduler.compositions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a bridge's user says to it and hears from it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
@@ -118,6 +119,17 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct BridgeStats { $($(#[$doc])* pub $name: u64,)* }
 
+        impl BridgeStats {
+            /// Every counter with its name, for the metrics.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub $name: AtomicU64,)* }
 
@@ -152,6 +164,36 @@ counters! {
     video_skipped,
     /// Packets that a sink's lane did not take.
     lane_dropped,
+}
+
+/// The counters of all bridges that there ever were.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    ended: BridgeStats,
+    bridges: Vec<Arc<Counters>>,
+}
+
+impl Totals {
+    /// One bridge more.
+    pub fn add(&mut self, counters: Arc<Counters>) {
+        self.sum();
+        self.bridges.push(counters);
+    }
+
+    pub fn sum(&mut self) -> BridgeStats {
+        let Self { ended, bridges } = self;
+        // Whom nobody else holds counts nothing any more.
+        bridges.retain(|it| {
+            let runs = Arc::strong_count(it) > 1;
+            if !runs {
+                ended.add(&it.snapshot());
+            }
+            runs
+        });
+        let mut sum = *ended;
+        bridges.iter().for_each(|it| sum.add(&it.snapshot()));
+        sum
+    }
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

@@ -252,6 +252,12 @@ async fn count(conference: Conference, gateway: Option<Arc<Gateway>>) {
             count("plenum_leg_lost_total", counters.legs_lost);
             count("plenum_leg_lost_there_total", counters.legs_lost_there);
         }
+        for (name, value) in conference.mcu().stats().named() {
+            metrics::counter!(format!("plenum_mcu_{name}_total")).absolute(value);
+        }
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        metrics::gauge!("plenum_tasks").set(tasks as f64);
+        metrics::gauge!("plenum_mcu_compositions").set(conference.mcu().compositions() as f64);
         if let Some(gateway) = &gateway {
             count_calls(&gateway.stats());
         }

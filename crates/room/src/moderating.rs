@@ -1,14 +1,15 @@
 //! What a host or the server does to others.
 
-use types::{Identity, TrackSid};
+use types::{Identity, ParticipantKind, TrackSid};
 
 use crate::command::{MemberChange, Permissions, Refusal};
 use crate::effect::{Effect, LeaveReason, MediaEffect, Notice};
 use crate::room::Room;
 
 impl Room {
-    /// A muted track's gate is closed whatever the client does. Unmuting opens the gate again; a
-    /// person's own mute stays, since nobody is unmuted by others.
+    /// A muted track's gate is closed whatever the client does. Unmuting opens the gate again. A
+    /// person is then muted still, until it unmutes itself: nobody is unmuted by others. A room
+    /// system knows nothing of the mute, so it is heard again.
     pub(crate) fn mute_track(
         &mut self,
         identity: &Identity,
@@ -16,13 +17,13 @@ impl Room {
         muted: bool,
     ) -> Result<(), Refusal> {
         let member = self.by_identity(identity)?;
-        let peer = member.peer;
+        let (peer, kind) = (member.peer, member.kind);
         let track = member.track(sid)?;
         if track.held == muted {
             return Ok(());
         }
         track.held = muted;
-        if muted {
+        if muted && kind != ParticipantKind::Sip {
             track.muted = true;
         }
         let id = track.id;
@@ -84,5 +85,116 @@ impl Room {
         }
         self.announce(peer);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use types::{MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSource};
+
+    use super::*;
+    use crate::command::{Command, Join, PublishRequest, TrackChange};
+    use crate::member::TrackInfo;
+    use crate::room::RoomSettings;
+
+    const PEER: PeerId = PeerId(1);
+
+    /// A meeting with one participant, who sends sound.
+    fn meeting(kind: ParticipantKind) -> (Room, Identity, TrackSid) {
+        let now = Instant::now();
+        let settings = RoomSettings {
+            id: MeetingId::parse("board").unwrap(),
+            sid: "RM_1".to_owned(),
+            max_participants: 10,
+            created_at_ms: 0,
+        };
+        let mut room = Room::new(settings, now);
+        let identity = Identity::new("somebody");
+        let join = Join {
+            peer: PEER,
+            sid: ParticipantSid::new("PA_1"),
+            identity: identity.clone(),
+            name: String::new(),
+            kind,
+            permissions: Permissions::default(),
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            auto_subscribe: true,
+            joined_at_ms: 0,
+        };
+        room.handle(Command::Join(join), now).unwrap();
+        let sid = TrackSid::new("TR_1");
+        let info = TrackInfo {
+            name: "microphone".to_owned(),
+            source: TrackSource::Microphone,
+            mime: "audio/opus".to_owned(),
+            width: 0,
+            height: 0,
+            layers: Vec::new(),
+            stream: String::new(),
+            dtx: false,
+            stereo: false,
+            red_disabled: true,
+            encryption: 0,
+        };
+        let request = PublishRequest {
+            id: TrackId(2),
+            sid: sid.clone(),
+            cid: "microphone".to_owned(),
+            kind: MediaKind::Audio,
+            info,
+        };
+        room.handle(Command::Connected(PEER), now).unwrap();
+        room.handle(Command::Publish { peer: PEER, request }, now).unwrap();
+        let bound = Command::TrackBound { track: TrackId(2), mid: "0".to_owned() };
+        room.handle(bound, now).unwrap();
+        (room, identity, sid)
+    }
+
+    fn mute(room: &mut Room, identity: &Identity, sid: &TrackSid, muted: bool) -> bool {
+        let (identity, track) = (identity.clone(), sid.clone());
+        room.handle(Command::MuteTrack { identity, track, muted }, Instant::now()).unwrap();
+        is_muted(room)
+    }
+
+    fn is_muted(room: &Room) -> bool {
+        room.participants().iter().flat_map(|it| &it.tracks).any(|it| it.muted)
+    }
+
+    fn change(room: &mut Room, sid: &TrackSid, muted: bool) -> Result<(), Refusal> {
+        let change = TrackChange::Muted(muted);
+        let command = Command::ChangeTrack { peer: PEER, track: sid.clone(), change };
+        room.handle(command, Instant::now()).map(|_| ())
+    }
+
+    #[test]
+    fn a_host_lifts_the_mute_of_a_room_system_and_never_that_of_a_person() {
+        for (kind, still_muted) in
+            [(ParticipantKind::Sip, false), (ParticipantKind::Standard, true)]
+        {
+            let (mut room, identity, sid) = meeting(kind);
+            assert!(mute(&mut room, &identity, &sid, true));
+            assert_eq!(mute(&mut room, &identity, &sid, false), still_muted, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_system_that_was_on_hold_while_muted_is_heard_when_both_are_over() {
+        let (mut room, identity, sid) = meeting(ParticipantKind::Sip);
+        mute(&mut room, &identity, &sid, true);
+        change(&mut room, &sid, true).unwrap();
+        change(&mut room, &sid, false).unwrap();
+        assert!(is_muted(&room), "the host's mute stands");
+        assert!(!mute(&mut room, &identity, &sid, false));
+    }
+
+    #[test]
+    fn a_person_cannot_unmute_what_a_host_has_muted() {
+        let (mut room, identity, sid) = meeting(ParticipantKind::Standard);
+        mute(&mut room, &identity, &sid, true);
+        assert!(matches!(change(&mut room, &sid, false), Err(Refusal::NotAllowed(_))));
     }
 }

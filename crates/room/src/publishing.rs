@@ -1,6 +1,6 @@
 //! Tracks and their publishers.
 
-use types::{PeerId, TrackId, TrackSid};
+use types::{ParticipantKind, PeerId, TrackId, TrackSid};
 
 use crate::command::{PublishRequest, Refusal, TrackChange};
 use crate::effect::{Effect, MediaEffect, Notice};
@@ -77,9 +77,12 @@ impl Room {
         sid: &TrackSid,
         change: TrackChange,
     ) -> Result<(), Refusal> {
-        let track = self.member(peer)?.track(sid)?;
+        let member = self.member(peer)?;
+        let kind = member.kind;
+        let track = member.track(sid)?;
         match change {
-            TrackChange::Muted(false) if track.held => {
+            // A room system's negotiation says what it sends, held or not; the gate stays closed.
+            TrackChange::Muted(false) if track.held && kind != ParticipantKind::Sip => {
                 return Err(Refusal::NotAllowed("unmute what a host has muted"));
             }
             TrackChange::Muted(muted) if track.muted == muted => return Ok(()),

@@ -166,11 +166,18 @@ impl Line {
         loop {
             let step = match self.next(Some(entry.deadline())).await {
                 Some(Next::Over | Next::Goodbye) => return,
-                Some(Next::Key(key)) => entry.key(key, Instant::now()),
+                Some(Next::Key(key)) => {
+                    let step = entry.key(key, Instant::now());
+                    if step == Step::Wait {
+                        self.show(Prompt::Enter(entry.entered()));
+                    }
+                    step
+                }
+                // What was said last stays: only a key answers it.
                 None => entry.timeout(Instant::now()),
             };
             match step {
-                Step::Wait => self.show(Prompt::Enter(entry.entered())),
+                Step::Wait => {}
                 Step::GiveUp => {
                     tracing::info!("nobody enters the PIN");
                     return self.end().await;
@@ -342,12 +349,12 @@ enum Prompt {
 }
 
 impl Prompt {
-    /// In the languages of all who may stand before it.
+    /// In the languages of all who may stand before it, a line each.
     fn text(self) -> String {
         match self {
-            Self::Enter(0) => "Введите PIN и # · Enter the PIN and #".to_owned(),
+            Self::Enter(0) => "Введите PIN и #\nEnter the PIN and #".to_owned(),
             Self::Enter(digits) => "●".repeat(digits),
-            Self::Wrong => "Неверный PIN · Wrong PIN".to_owned(),
+            Self::Wrong => "Неверный PIN\nWrong PIN".to_owned(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Session {
     local: LocalMedia,
     pending: Option<sdp::Pending>,
     agreed: Option<Negotiated>,
+    /// The peer has taken sound before.
+    listened: bool,
 }
 
 /// What was agreed.
@@ -73,7 +75,7 @@ impl Session {
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };
-        Self { local, pending: None, agreed: None }
+        Self { local, pending: None, agreed: None, listened: false }
     }
 
     /// Answers an offer.
@@ -117,7 +119,13 @@ impl Session {
             audio: negotiated.audio.as_ref().map(audio_stream),
             video: negotiated.video.as_ref().map(video_stream),
         };
-        let format = format_of(&negotiated, self.local.video.as_ref().map(|it| it.bitrate));
+        let mut format = format_of(&negotiated, self.local.video.as_ref().map(|it| it.bitrate));
+        // Who listened and now only sends has put us on hold, often with music (RFC 3264 section
+        // 8.4): that is not for the meeting. Who only sends from the start is a source.
+        self.listened |= format.audio.is_some();
+        if self.listened && format.audio.is_none() {
+            (format.sends_audio, format.sends_video) = (false, false);
+        }
         self.agreed = Some(negotiated);
         Agreed { media, format }
     }

@@ -16,6 +16,8 @@ const CALM: Yuv = Yuv { y: 62, u: 138, v: 122 };
 const INK: Yuv = Yuv { y: 225, u: 128, v: 128 };
 /// Behind a name that stands on a picture.
 const STRIP: Yuv = Yuv { y: 32, u: 130, v: 127 };
+/// Lines of a text on a tile without a picture.
+const MAX_LINES: usize = 3;
 
 /// Who is to be seen, in the order of their coming. A new scene replaces the old one.
 #[derive(Clone, Default)]
@@ -48,7 +50,8 @@ struct Label {
     name: Arc<str>,
     /// For the strip, with the width that it had to fit into.
     small: Option<(u32, TextImage)>,
-    large: Option<TextImage>,
+    /// Line by line.
+    large: Vec<TextImage>,
 }
 
 impl Canvas {
@@ -182,11 +185,17 @@ impl Tile {
         canvas.fill(self.part, CALM);
         let size = (self.part.height / 8).clamp(12, 96);
         let most = self.part.width.saturating_sub(size);
-        let name = &self.label.name;
-        let text = self.label.large.get_or_insert_with(|| render_text(name, size, most));
-        let x = self.part.x + self.part.width.saturating_sub(text.width()) / 2;
-        let y = self.part.y + self.part.height.saturating_sub(text.height()) / 2;
-        canvas.draw_text(text, x, y, INK);
+        let Label { name, large, .. } = &mut self.label;
+        if large.is_empty() {
+            large.extend(name.lines().take(MAX_LINES).map(|line| render_text(line, size, most)));
+        }
+        let height = large.iter().map(TextImage::height).sum();
+        let mut y = self.part.y + self.part.height.saturating_sub(height) / 2;
+        for line in large.iter() {
+            let x = self.part.x + self.part.width.saturating_sub(line.width()) / 2;
+            canvas.draw_text(line, x, y, INK);
+            y += line.height();
+        }
     }
 }
 
@@ -224,5 +233,20 @@ mod tests {
         slot.set_muted(true);
         assert!(canvas.update(&scene));
         assert_eq!(canvas.picture().pixel(20, 20), CALM);
+    }
+    #[test]
+    fn a_text_of_two_lines_stands_above_and_below_the_middle() {
+        let pool = PicturePool::new(1);
+        let mut canvas = Canvas::new(&pool, Layout::Grid, 640, 360).unwrap();
+        let mut scene = Scene { version: 1, ..Scene::default() };
+        scene.sources.push((SourceId(1), Arc::new(Slot::new("Введите PIN и #\nEnter the PIN"))));
+        assert!(canvas.update(&scene));
+        let ink = |rows: std::ops::Range<u32>| {
+            let points = rows.flat_map(|y| (0..640).map(move |x| (x, y)));
+            points.filter(|(x, y)| canvas.picture().pixel(*x, *y).y > 150).count()
+        };
+        let (above, below) = (ink(130..180), ink(180..230));
+        assert!(above > 200 && below > 200, "{above} above, {below} below");
+        assert_eq!(ink(0..130) + ink(230..360), 0);
     }
 }
