@@ -3,6 +3,7 @@
 use room::{MediaEffect, VideoWanted};
 use sfu::core::{LayerSpec, Wanted};
 use sfu::{AudioHints, Command, Publication, TrackLabel};
+use types::TrackSource;
 
 /// The shard's command for an effect.
 pub fn command(effect: MediaEffect) -> Command {
@@ -18,8 +19,14 @@ pub fn command(effect: MediaEffect) -> Command {
             Command::Publish { peer, publication: Publication { track, kind, cids, layers, audio } }
         }
         MediaEffect::Unpublish(track) => Command::Unpublish(track),
-        MediaEffect::Subscribe { peer, track, kind, publisher, sid } => {
-            let label = TrackLabel { stream: format!("{publisher}|{sid}"), track: sid.to_string() };
+        MediaEffect::Subscribe { peer, track, kind, source, publisher, sid } => {
+            let group = match source {
+                TrackSource::Camera | TrackSource::Microphone => Some("camera"),
+                TrackSource::ScreenShare | TrackSource::ScreenShareAudio => Some("screen"),
+                TrackSource::Unknown => None,
+            };
+            let (publisher, name) = (publisher.to_string(), sid.to_string());
+            let label = TrackLabel { publisher, track: name, group };
             Command::Subscribe { peer, track, kind, label }
         }
         MediaEffect::Unsubscribe { peer, track } => Command::Unsubscribe { peer, track },

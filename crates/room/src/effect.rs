@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use types::{Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
+use types::{
+    Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
+};
 
 use crate::command::{DataKind, Permissions};
 use crate::member::{TrackInfo, VideoWanted};
@@ -231,6 +233,8 @@ pub enum MediaEffect {
         track: TrackId,
         /// Sound or picture.
         kind: MediaKind,
+        /// Camera, microphone, screen: which tracks belong together.
+        source: TrackSource,
         /// The publisher, for the track's label.
         publisher: ParticipantSid,
         /// The track's name, for its label.

@@ -80,9 +80,9 @@ impl Room {
     pub(crate) fn start_subscription(&mut self, peer: PeerId, track: TrackId) {
         let found = self.members.values().find_map(|owner| {
             let found = owner.tracks.iter().find(|it| it.id == track)?;
-            Some((owner.peer, owner.sid.clone(), found.sid.clone(), found.kind))
+            Some((owner.peer, owner.sid.clone(), found.sid.clone(), found.kind, found.info.source))
         });
-        let (Some((owner, publisher, sid, kind)), Some(member)) =
+        let (Some((owner, publisher, sid, kind, source)), Some(member)) =
             (found, self.members.get_mut(&peer))
         else {
             return;
@@ -97,6 +97,7 @@ impl Room {
             peer,
             track,
             kind,
+            source,
             publisher,
             sid,
         }));

@@ -217,13 +217,23 @@ pub struct AudioHints {
     pub redundancy: bool,
 }
 
-/// The two parts of an `a=msid` line.
+/// What the two parts of an `a=msid` line are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackLabel {
-    /// `PA_…|TR_…`, as LiveKit's clients expect it.
-    pub stream: String,
+    /// `PA_…`.
+    pub publisher: String,
     /// `TR_…`.
     pub track: String,
+    /// The publisher's tracks of one group are played in step, sound with picture.
+    pub group: Option<&'static str>,
+}
+
+impl TrackLabel {
+    /// The stream: `PA_…|group`, or `PA_…|TR_…` for a track by itself, as LiveKit's clients expect
+    /// it. Browsers keep in step what is of one stream.
+    pub fn stream(&self) -> String {
+        format!("{}|{}", self.publisher, self.group.unwrap_or(&self.track))
+    }
 }
 
 /// The data channels of LiveKit's protocol.

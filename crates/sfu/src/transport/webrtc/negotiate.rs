@@ -116,9 +116,14 @@ impl Session {
     }
 
     /// The client gets this track from the next negotiation on.
-    pub fn carry(&mut self, track: TrackId, kind: MediaKind, label: TrackLabel) {
+    pub fn carry(&mut self, track: TrackId, kind: MediaKind, mut label: TrackLabel) {
         if self.carried.iter().any(|it| it.track == track) {
             return;
+        }
+        if self.subscriber.is_some() {
+            // Firefox does not take a track's name from its section, and clients of two connections
+            // do not look it up by the section: there the stream alone tells which track it is.
+            label.group = None;
         }
         self.carried.push(Carried::new(track, kind, label));
         self.negotiation.dirty = true;
@@ -169,7 +174,7 @@ impl Session {
                 MediaKind::Audio => WireKind::Audio,
                 MediaKind::Video => WireKind::Video,
             };
-            let (stream, track) = (carried.label.stream.clone(), carried.label.track.clone());
+            let (stream, track) = (carried.label.stream(), carried.label.track.clone());
             let mid = api.add_media(kind, Direction::SendOnly, Some(stream), Some(track), None);
             carried.mid = Some(mid);
         }

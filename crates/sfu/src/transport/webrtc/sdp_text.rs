@@ -161,7 +161,7 @@ fn write_publishing(line: &str, opus: Option<&str>, hints: AudioHints, out: &mut
 }
 
 fn write_carrying(line: &str, label: &TrackLabel, out: &mut String) {
-    let TrackLabel { stream, track } = label;
+    let (stream, track) = (label.stream(), &label.track);
     // Writing to a String cannot fail.
     if line.starts_with("a=msid:") {
         let _ = write!(out, "a=msid:{stream} {track}\r\n");
@@ -206,12 +206,17 @@ mod tests {
 
     #[test]
     fn a_carrying_section_names_its_track() {
-        let label = TrackLabel { stream: "PA_1|TR_1".into(), track: "TR_1".into() };
+        let label = TrackLabel { publisher: "PA_1".into(), track: "TR_1".into(), group: None };
         let mut out = String::new();
-        split(BODY).unwrap()[2].write(&Rewriting::Carries(label), &mut out);
+        split(BODY).unwrap()[2].write(&Rewriting::Carries(label.clone()), &mut out);
         assert!(out.contains("a=msid:PA_1|TR_1 TR_1\r\n"), "{out}");
         assert!(out.contains("a=ssrc:7 msid:PA_1|TR_1 TR_1\r\n"), "{out}");
         assert!(out.contains("a=ssrc:7 cname:c\r\n"), "{out}");
+
+        let label = TrackLabel { group: Some("camera"), ..label };
+        out.clear();
+        split(BODY).unwrap()[2].write(&Rewriting::Carries(label), &mut out);
+        assert!(out.contains("a=msid:PA_1|camera TR_1\r\n"), "{out}");
     }
 
     #[test]
