@@ -315,6 +315,7 @@ impl Shard {
         let mut silent = false;
         for taken in taken {
             match taken {
+                Taken::BeginsAnew(kind) => self.leg_begins_anew(peer, kind, now),
                 Taken::Packet(kind, packet, codec) => self.leg_packet(peer, kind, &packet, codec),
                 Taken::Event(PeerEvent::Closed(_)) => silent = true,
                 Taken::Event(event) => self.leg_event(peer, event),
@@ -331,6 +332,16 @@ impl Shard {
             entry.forwardable = Some(yes);
         }
         entry.events.event(peer, event);
+    }
+
+    /// Receivers go on with the next key frame, by a clock that goes on.
+    fn leg_begins_anew(&mut self, peer: PeerId, kind: MediaKind, now: Instant) {
+        let track = self.legs.entries.get_mut(&peer).and_then(|entry| *entry.track(kind));
+        let Some(track) = track else { return };
+        let public = self.legs.mirrors.get(&track).copied();
+        for track in [track].into_iter().chain(public) {
+            self.router.change_origin(track, now);
+        }
     }
 
     fn leg_packet(&mut self, peer: PeerId, kind: MediaKind, packet: &MediaPacket, codec: Codec) {
@@ -365,6 +376,7 @@ impl Shard {
 }
 
 enum Taken {
+    BeginsAnew(MediaKind),
     Packet(MediaKind, MediaPacket, Codec),
     Event(PeerEvent),
 }
@@ -384,6 +396,10 @@ impl LegOut for Polled<'_> {
 
     fn packet(&mut self, kind: MediaKind, packet: MediaPacket, codec: Codec) {
         self.taken.push(Taken::Packet(kind, packet, codec));
+    }
+
+    fn begins_anew(&mut self, kind: MediaKind) {
+        self.taken.push(Taken::BeginsAnew(kind));
     }
 
     fn key_frame_wanted(&mut self) {

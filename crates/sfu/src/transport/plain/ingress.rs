@@ -23,6 +23,9 @@ const MAX_MISORDER: i16 = 100;
 const FORMER_FOR: Duration = Duration::from_millis(500);
 /// A report that puts a packet's capture further from its arrival than this is wrong.
 const MAX_CAPTURE_GAP: Duration = Duration::from_secs(10);
+/// A picture's clock that goes further ahead or back of ours than this, from one packet to the next,
+/// has been set: an encoder began anew. More than any order of B-frames makes.
+const MAX_CLOCK_JUMP: Duration = Duration::from_secs(2);
 /// Ticks a second of the tones that we give on.
 const TONE_CLOCK: u64 = 8000;
 
@@ -80,9 +83,19 @@ struct Source {
     stats: ReceiverStats,
     /// The number by which a jump turns out to be a new beginning.
     restart_at: Option<u16>,
+    /// Timestamp and arrival of the newest packet.
+    newest: Option<(u32, Instant)>,
 }
 
 impl Source {
+    /// Notes the newest packet's time; whether its clock was set since the one before it.
+    fn is_set_anew(&mut self, timestamp: u32, now: Instant) -> bool {
+        let Some((before, at)) = self.newest.replace((timestamp, now)) else { return false };
+        let ticks = f64::from(timestamp.wrapping_sub(before) as i32);
+        let passed = now.saturating_duration_since(at).as_secs_f64();
+        (ticks / f64::from(self.clock_rate) - passed).abs() > MAX_CLOCK_JUMP.as_secs_f64()
+    }
+
     fn lost(&self) -> i64 {
         (self.highest - self.first + 1) as i64 - self.received as i64
     }
@@ -112,7 +125,7 @@ impl Ingress {
         shared: &mut Shared,
     ) -> Result<Taken, Refusal> {
         let header = packet.header;
-        let replaced = self.choose_source(&header, format, now)?;
+        let mut replaced = self.choose_source(&header, format, now)?;
         let Some(source) = &mut self.source else { return Err(Refusal::Unwanted) };
         let seq = source.seq.unwrap(header.seq);
         let newest = source.received == 0 || seq > source.highest;
@@ -123,7 +136,16 @@ impl Ingress {
         source.highest = source.highest.max(seq);
         source.received += 1;
         source.stats.on_packet(seq, header.timestamp, now);
+        // Sound is played by its jitter buffer, which sees that for itself.
+        if self.kind == MediaKind::Video && newest && source.is_set_anew(header.timestamp, now) {
+            replaced = true;
+            // It tells the time of the clock as it was.
+            self.report = None;
+        }
         self.received += 1;
+        if replaced {
+            shared.push(Event::BeginsAnew(self.kind));
+        }
         let codec = match format {
             Format::Media(codec) if !packet.payload.is_empty() => codec,
             // Neither is a part of the sound or picture, and must not look like a loss in it.
@@ -244,6 +266,7 @@ impl Ingress {
             received: 0,
             stats,
             restart_at: None,
+            newest: None,
         });
         Ok(replaced.is_some())
     }

@@ -165,6 +165,9 @@ pub trait LegOut {
     /// A packet that the peer sent; its `format` is the codec's number. Numbers go on over changes
     /// of the peer's source.
     fn packet(&mut self, kind: MediaKind, packet: MediaPacket, codec: Codec);
+    /// The packets that follow are of another source or encoder than those before: their
+    /// timestamps count from another moment, and a picture goes on with a key frame only.
+    fn begins_anew(&mut self, kind: MediaKind);
     /// The peer lost the picture that we send it; at most once in 500 ms.
     fn key_frame_wanted(&mut self);
     /// A key frame is to be asked of the peer in another way, since RTCP cannot: neither kind of
@@ -262,6 +265,7 @@ impl Shared {
 #[derive(Debug)]
 enum Event {
     Transmit(LegPort, SocketAddr, Vec<u8>),
+    BeginsAnew(MediaKind),
     Packet(MediaKind, MediaPacket, Codec),
     KeyFrameWanted,
     KeyFrameBySignalling,
@@ -276,6 +280,7 @@ impl Event {
             Self::Transmit(port, destination, contents) => {
                 out.transmit(port, destination, &contents);
             }
+            Self::BeginsAnew(kind) => out.begins_anew(kind),
             Self::Packet(kind, packet, codec) => out.packet(kind, packet, codec),
             Self::KeyFrameWanted => out.key_frame_wanted(),
             Self::KeyFrameBySignalling => out.key_frame_by_signalling(),

@@ -1,5 +1,7 @@
 //! H.264 and VP8 as room systems send them.
 
+use rtp::packet::Header;
+
 use super::*;
 
 /// Constrained baseline, level 3.1, 1280×720, order type 2.
@@ -114,4 +116,24 @@ fn vp8_is_always_forwardable_and_its_key_frames_settle_requests() {
     let asked = one.got.rtcp().into_iter().filter(|it| matches!(it, Rtcp::Pli { .. }));
     assert_eq!(asked.count(), 1);
     assert_eq!(one.got.of(VIDEO)[0].format, vp8.number());
+}
+
+#[test]
+fn another_source_and_a_clock_that_was_set_are_new_beginnings() {
+    let mut one = One::new(media(HERE, THERE));
+    let second = Duration::from_secs(1);
+    one.picture(1, 0, &SLICE);
+    one.run(second * 10);
+    one.picture(2, 900_000, &SLICE);
+    // B-frames come out of order.
+    one.picture(3, 891_000, &SLICE);
+    one.picture(4, 903_000, &SLICE);
+    assert!(one.got.begun_anew.is_empty(), "a long still picture is none");
+    one.picture(5, 0, &SLICE);
+    one.picture(6, 3000, &SLICE);
+    assert_eq!(one.got.begun_anew, [(VIDEO, 4)], "it is told before its first packet");
+    let header = Header { pt: 97, seq: 9, timestamp: 7_000_000, ..peer() };
+    one.rtp(LegPort::VideoRtp, Header { ssrc: 77, ..header }, &SLICE);
+    assert_eq!(one.got.begun_anew, [(VIDEO, 4), (VIDEO, 6)]);
+    assert!(are_continuous(&one.got.seqs(VIDEO)));
 }

@@ -95,6 +95,8 @@ pub struct Got {
     pub tones: Vec<Tone>,
     pub forwardable: Vec<bool>,
     pub silent: usize,
+    /// How many packets of all came before each new beginning.
+    pub begun_anew: Vec<(MediaKind, usize)>,
 }
 
 impl Got {
@@ -125,6 +127,10 @@ impl LegOut for Got {
 
     fn packet(&mut self, kind: MediaKind, packet: MediaPacket, codec: Codec) {
         self.packets.push((kind, packet, codec));
+    }
+
+    fn begins_anew(&mut self, kind: MediaKind) {
+        self.begun_anew.push((kind, self.packets.len()));
     }
 
     fn key_frame_wanted(&mut self) {
