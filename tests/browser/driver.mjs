@@ -45,6 +45,27 @@ function captureAsIs() {
   };
 }
 
+/** Notes when buttons were clicked first, and when each participant's first picture was shown. */
+function noteFirsts() {
+  const firsts = { clicks: new Map(), pictures: {} };
+  window.testFirsts = firsts;
+  document.addEventListener('click', ({ target }) => {
+    if (!firsts.clicks.has(target)) firsts.clicks.set(target, performance.now());
+  }, true);
+  const watched = new WeakSet();
+  new MutationObserver(() => {
+    for (const video of document.querySelectorAll('[data-identity] video')) {
+      if (watched.has(video)) continue;
+      watched.add(video);
+      const note = () => {
+        const identity = video.closest('[data-identity]')?.dataset.identity;
+        firsts.pictures[identity] ??= performance.now();
+      };
+      video.requestVideoFrameCallback(note);
+    }
+  }).observe(document, { childList: true, subtree: true });
+}
+
 /** Reads pictures and sounds of media elements: runs in the page. */
 function mediaTools() {
   const CELLS = 16;
@@ -174,6 +195,7 @@ const commands = {
     page = await context.newPage();
     await page.addInitScript(keepConnections);
     await page.addInitScript(captureAsIs);
+    await page.addInitScript(noteFirsts);
     await page.addInitScript(mediaTools);
     page.on('console', (message) => {
       if (message.type() === 'error') seen.errors.push(message.text());

@@ -197,6 +197,11 @@ impl Baresip {
         self.renegotiate("resume");
     }
 
+    /// Lets its encoder begin anew, with the same clip.
+    pub fn restart_encoder(&mut self) {
+        self.ask("vidsrc", "avformat,clip.avi");
+    }
+
     /// How many pictures it displayed so far in this call.
     pub fn frames(&mut self) -> u64 {
         let said = self.ask("video_debug", "");

@@ -94,6 +94,18 @@ impl Browser {
 
     /// Joins a meeting by LiveKit's own client from a page that [`Browser::open_blank`] opened.
     pub fn join_from_here(&mut self, token: &str, mode: Mode) {
+        self.connect_from_here(token, mode);
+        let _ =
+            self.evaluate("() => window.plenum.room.localParticipant.enableCameraAndMicrophone()");
+    }
+
+    /// Joins a meeting by LiveKit's own client, and sends nothing yet.
+    pub fn connect_by_client(&mut self, token: &str, mode: Mode) {
+        self.open_blank();
+        self.connect_from_here(token, mode);
+    }
+
+    fn connect_from_here(&mut self, token: &str, mode: Mode) {
         let single_connection = mode != Mode::V0;
         if mode == Mode::V0WithJoinRequest {
             // The client itself would send its join request to the other address.
@@ -147,8 +159,8 @@ impl Browser {
                 }});
                 room.registerRpcMethod('greet', async ({{ callerIdentity, payload }}) =>
                     `${{room.localParticipant.identity}} greets ${{callerIdentity}}: ${{payload}}`);
+                window.testFirsts.clicks.set('connect', performance.now());
                 await room.connect({url:?}, {token:?});
-                await room.localParticipant.enableCameraAndMicrophone();
                 return room.localParticipant.identity;
             }}"
         );
@@ -198,6 +210,29 @@ impl Browser {
         wait::until(&format!("{} plays {identity}", self.mark.name), PATIENCE, || {
             self.evaluate(&script).as_bool()
         });
+    }
+
+    /// How long after joining (the button of the page, or the client's call) the first picture of
+    /// somebody was shown. It waits for that.
+    pub fn time_to_picture(&mut self, identity: &str) -> Duration {
+        let script = format!(
+            "() => {{
+                const {{ clicks, pictures }} = window.testFirsts;
+                const at = pictures[{identity:?}];
+                return at === undefined ? null : at - [...clicks.values()].at(-1);
+            }}"
+        );
+        let what = format!("{} sees the first picture of {identity}", self.mark.name);
+        let milliseconds = wait::until(&what, PATIENCE, || self.evaluate(&script).as_f64());
+        Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0)
+    }
+
+    /// The frame counters of somebody that it shows in some seconds, without repetitions.
+    pub fn counters(&mut self, identity: &str, seconds: f64) -> Vec<u64> {
+        let selector = video_of(identity);
+        let counters =
+            self.ask(json!({ "command": "counters", "selector": selector, "seconds": seconds }));
+        counters.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
     /// A screenshot of the page, after a change of the window's size if one is given.

@@ -1,5 +1,6 @@
 //! Clips by which senders are told apart: a colour and a tone each, with a frame counter.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,105 @@ pub fn room_clip(mark: Mark, seconds: usize) -> RoomClip {
     });
     write_once(&clip.wav, |out| out.extend(wav(&tone(mark.tone, seconds * RATE))));
     clip
+}
+
+/// A clip in H.264, made by x264, to be sent frame by frame.
+#[derive(Clone, Debug)]
+pub struct H264Clip {
+    /// Frames a second.
+    pub fps: u32,
+    /// In the order of decoding: the access unit (Annex B), and how many frames' time later than it
+    /// is sent it was captured. With B-frames some were captured earlier.
+    pub frames: Vec<(Vec<u8>, i64)>,
+    /// `profile-level-id`.
+    pub profile: &'static str,
+    /// Without, only its first frame is one.
+    pub has_many_key_frames: bool,
+}
+
+/// B-frames between two others, where a clip has any.
+const B_FRAMES: usize = 2;
+/// Seconds of a clip in H.264: longer than any call that its first key frame has to last for.
+const H264_SECONDS: usize = 60;
+/// Frames a second of [`flashes`].
+pub const FLASH_FPS: u32 = 30;
+/// Frames of a flash.
+pub const FLASH_FRAMES: u32 = 4;
+
+/// The pictures of [`clip`] in H.264 with one key frame. `profile`: `baseline`, which x264 makes so
+/// constrained that every browser decodes it, or `high`, with B-frames.
+pub fn h264_clip(mark: Mark, profile: &'static str) -> H264Clip {
+    let y4m = clip(mark).y4m;
+    let file = folder().join(format!("{}-{profile}.h264", mark.name));
+    let frames = H264_SECONDS * FPS / (B_FRAMES + 1) * (B_FRAMES + 1) + 1;
+    let input = ["-stream_loop".into(), "-1".into(), "-i".into(), y4m.into_os_string()];
+    make_h264(&file, &input, frames, profile, frames);
+    read_h264(&file, FPS as u32, profile, false)
+}
+
+/// A black picture that is white at the beginning of every second, with two key frames a second.
+/// `profile`: `baseline` or `main`, neither with B-frames.
+pub fn flashes(profile: &'static str) -> H264Clip {
+    let file = folder().join(format!("flashes-{profile}.h264"));
+    let pictures = format!(
+        "color=black:s={WIDTH}x{HEIGHT}:r={FLASH_FPS},\
+         drawbox=color=white:t=fill:enable='lt(mod(n,{FLASH_FPS}),{FLASH_FRAMES})'"
+    );
+    let input = ["-f", "lavfi", "-i", &pictures].map(OsString::from);
+    make_h264(&file, &input, 10 * FLASH_FPS as usize, profile, FLASH_FPS as usize / 2);
+    read_h264(&file, FLASH_FPS, profile, true)
+}
+
+fn make_h264(file: &Path, input: &[OsString], frames: usize, profile: &str, key_every: usize) {
+    // The first frames in the order of decoding are then known to be I P B B P B B …
+    let b_frames = if profile == "high" { B_FRAMES } else { 0 };
+    let options = format!(
+        "keyint={key_every}:min-keyint={key_every}:scenecut=0:bframes={b_frames}:b-adapt=0:\
+         b-pyramid=none:sliced-threads=0:aud=1:repeat-headers=1"
+    );
+    make_once(file, |part| {
+        let status = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-y"])
+            .args(input)
+            .args(["-frames:v", &frames.to_string(), "-pix_fmt", "yuv420p", "-c:v", "libx264"])
+            .args(["-preset", "veryfast", "-b:v", "600k", "-profile:v", profile])
+            .args(["-x264-params", &options, "-f", "h264"])
+            .arg(part)
+            .status()
+            .expect("ffmpeg starts");
+        assert!(status.success(), "ffmpeg: {status}");
+    });
+}
+
+fn read_h264(file: &Path, fps: u32, profile: &str, has_many_key_frames: bool) -> H264Clip {
+    const DELIMITER: u8 = 9;
+    let bytes = fs::read(file).expect("a clip");
+    let mut units: Vec<Vec<u8>> = Vec::new();
+    for nal in rtp::payload::h264::nal_units(&bytes) {
+        if nal[0] & 0x1f == DELIMITER {
+            units.push(Vec::new());
+            continue;
+        }
+        let unit = units.last_mut().expect("a delimiter first");
+        unit.extend([0, 0, 0, 1]);
+        unit.extend(nal);
+    }
+    let b_frames = if profile == "high" { B_FRAMES as i64 } else { 0 };
+    let later = |place: usize| match (place, place as i64) {
+        _ if b_frames == 0 => 0,
+        (0, _) => -b_frames,
+        // A P-frame is sent as soon as it is captured, and its B-frames after it.
+        (_, place) if (place - 1) % (b_frames + 1) == 0 => 0,
+        _ => -b_frames - 1,
+    };
+    let profile = match profile {
+        "baseline" => "42e01f",
+        "main" => "4d001f",
+        "high" => "64001f",
+        other => panic!("no clip of profile {other}"),
+    };
+    let frames = units.into_iter().enumerate().map(|(place, unit)| (unit, later(place))).collect();
+    H264Clip { fps, frames, profile, has_many_key_frames }
 }
 
 fn folder() -> PathBuf {

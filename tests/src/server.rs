@@ -5,15 +5,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use conference::access::{Grant, KeyRights, Keys, VideoGrant};
+use conference::access::{Grant, VideoGrant};
 use serde_json::Value;
 use types::Identity;
 
 use crate::network::{self, Network};
 use crate::story::{Story, target};
+use crate::token;
 use crate::wait;
 
 /// What the program promises after SIGTERM.
@@ -145,29 +145,12 @@ impl Server {
         answer.lines().filter_map(value).sum()
     }
 
-    /// A token of a participant of a meeting.
-    ///
-    /// # Panics
-    /// Never: the key is one that may.
-    pub fn token(&self, identity: &str, meeting: &str) -> String {
-        sign(Grant {
-            identity: Some(Identity::new(identity)),
-            name: identity.into(),
-            video: VideoGrant {
-                room_join: true,
-                room: Some(meeting.into()),
-                ..VideoGrant::default()
-            },
-            ..Grant::default()
-        })
-    }
-
     /// Calls LiveKit's RoomService as who may do everything with a meeting.
     ///
     /// # Panics
     /// When it is refused.
     pub fn administer(&self, meeting: &str, method: &str, request: &Value) -> Value {
-        let token = sign(Grant {
+        let token = token::sign(&Grant {
             identity: Some(Identity::new("administrator")),
             video: VideoGrant {
                 room_admin: true,
@@ -238,15 +221,6 @@ impl Drop for Server {
             let _ = self.process.wait();
         }
     }
-}
-
-/// Signs with the key of `--dev`.
-fn sign(grant: Grant) -> String {
-    let mut keys = Keys::new();
-    keys.add_weak("devkey", "secret", KeyRights::ALL).expect("a key");
-    let grant = Grant { issuer: "devkey".into(), ..grant };
-    let lifetime = Duration::from_secs(3600);
-    Arc::new(keys).sign(&grant, lifetime, SystemTime::now()).expect("a token")
 }
 
 /// Where an address that it prints, perhaps an announced one, is reached by tests.

@@ -29,7 +29,7 @@ pub fn to_rule(meeting: &str) -> String {
     sign(&Grant { video, ..Grant::default() })
 }
 
-fn sign(grant: &Grant) -> String {
+pub(crate) fn sign(grant: &Grant) -> String {
     let mut keys = Keys::new();
     keys.add_weak("devkey", "secret", KeyRights::ALL).expect("a key");
     let grant = Grant { issuer: "devkey".into(), ..grant.clone() };

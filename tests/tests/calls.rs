@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
-use tests::browser::Browser;
+use tests::browser::{Browser, Mode};
 use tests::caller::Caller;
 use tests::media::{BLUE, GREEN, Mark, RED};
+use tests::person::Person;
 use tests::server::Server;
 use tests::story::Story;
+use tests::token;
 use tests::wait;
 use types::AudioCodec;
 
@@ -30,7 +32,7 @@ const ALIKE: Duration = Duration::from_millis(100);
 /// Starts a browser that is in a meeting, past any PIN.
 fn person(server: &Server, mark: Mark, meeting: &str) -> Browser {
     let mut person = Browser::launch(mark, &server.origin);
-    person.join_by_client(&server.token(mark.name, meeting), true);
+    person.join_by_client(&token::to_join(mark.name, meeting), Mode::V1);
     person
 }
 

@@ -9,6 +9,7 @@ use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
 use tests::media::{BLUE, GREEN, Mark, RED};
+use tests::person::Person;
 use tests::server::{Server, free_udp_port};
 use tests::story::{Story, workspace};
 use tests::wait;

@@ -12,7 +12,7 @@ pub fn stun(data: &[u8]) {
 pub fn webrtc_sdp(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Some(sections) = sdp_text::split(&text) else { return };
-    let label = TrackLabel { stream: "S".into(), track: "T".into() };
+    let label = TrackLabel { publisher: "P".into(), track: "T".into(), group: None };
     let ways = [
         Rewriting::Publishes(AudioHints { dtx: true, stereo: true, redundancy: true }),
         Rewriting::Carries(label),

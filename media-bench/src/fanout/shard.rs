@@ -125,7 +125,7 @@ pub fn serve() -> Result<()> {
             };
             shard.send(Command::Publish { peer, publication });
         } else {
-            let label = TrackLabel { stream: "PA_1|TR_1".into(), track: "TR_1".into() };
+            let label = TrackLabel { publisher: "PA_1".into(), track: "TR_1".into(), group: None };
             shard.send(Command::Subscribe { peer, track: TRACK, kind: MediaKind::Video, label });
         }
         let offer = Offer::parse(&offer).map_err(|error| Fault::Other(error.to_string()))?;
