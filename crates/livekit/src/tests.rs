@@ -133,9 +133,9 @@ async fn until(stream: &mut TcpStream, metrics: &PrometheusHandle, name: &str, c
     let waiting = async {
         while counted(metrics, name) < count {
             let pause = Duration::from_millis(5);
-            match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
-                Ok(Ok(0) | Err(_)) => open = false,
-                Ok(Ok(_)) | Err(_) => {}
+            let read = tokio::time::timeout(pause, stream.read(&mut buffer)).await;
+            if let Ok(Ok(0) | Err(_)) = read {
+                open = false;
             }
         }
     };

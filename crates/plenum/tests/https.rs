@@ -1,4 +1,6 @@
 //! The program as it is started without `--dev`, asked by curl over HTTPS and HTTP.
+// Helpers of tests may fail like tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

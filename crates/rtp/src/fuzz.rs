@@ -138,7 +138,7 @@ fn packet(payload: &[u8], seq: u64, timestamp: u32, arrival: Instant) -> MediaPa
         payload: Arc::from(payload),
         seq,
         timestamp,
-        marker: seq % 4 == 0,
+        marker: seq.is_multiple_of(4),
         arrival,
         format: 0,
         audio_level: None,

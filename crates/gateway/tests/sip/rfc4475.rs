@@ -195,7 +195,7 @@ fn message(name: &str) -> Vec<u8> {
 
 fn unescape(mut line: &str, bytes: &mut Vec<u8>) {
     while let Some(start) = line.find("<hex>").or_else(|| line.find("<repeat count=")) {
-        bytes.extend_from_slice(line[..start].as_bytes());
+        bytes.extend_from_slice(&line.as_bytes()[..start]);
         let (tag, rest) = line[start + 1..].split_once('>').unwrap();
         let name = tag.split(' ').next().unwrap();
         let (inner, rest) = rest.split_once(&format!("</{name}>")).unwrap();

@@ -72,9 +72,8 @@ impl Server {
         let offer = Offer::parse(&offer.to_sdp_string()).unwrap();
         shard.send(Command::Offer { peer, id: 1, offer });
         let answer = loop {
-            match heard.recv_timeout(PATIENCE).unwrap() {
-                PeerEvent::Answer { sdp, .. } => break sdp,
-                _ => {}
+            if let PeerEvent::Answer { sdp, .. } = heard.recv_timeout(PATIENCE).unwrap() {
+                break sdp;
             }
         };
         // Over UDP nothing is sent: only the TCP candidate is left.
