@@ -130,16 +130,32 @@ impl Browser {
                 window.messages = [];
                 window.texts = [];
                 window.events = [];
-                room.on(RoomEvent.TrackSubscribed, (track, _, participant) => {{
-                    const element = track.attach();
-                    const tile = document.createElement('div');
-                    tile.dataset.identity = participant.identity;
-                    if (track.kind === 'audio') element.dataset.identity = participant.identity;
-                    tile.append(element);
-                    document.body.append(tile);
-                    tiles.set(track, tile);
-                }});
-                room.on(RoomEvent.TrackUnsubscribed, (track) => tiles.get(track).remove());
+                // By the room's state: after a reconnect the client may keep an event back.
+                const showTiles = () => {{
+                    const shown = new Set();
+                    for (const participant of room.remoteParticipants.values()) {{
+                        for (const {{ track }} of participant.trackPublications.values()) {{
+                            if (!track) continue;
+                            shown.add(track);
+                            if (tiles.has(track)) continue;
+                            const element = track.attach();
+                            const tile = document.createElement('div');
+                            tile.dataset.identity = participant.identity;
+                            if (track.kind === 'audio') {{
+                                element.dataset.identity = participant.identity;
+                            }}
+                            tile.append(element);
+                            document.body.append(tile);
+                            tiles.set(track, tile);
+                        }}
+                    }}
+                    for (const [track, tile] of tiles) {{
+                        if (shown.has(track)) continue;
+                        tile.remove();
+                        tiles.delete(track);
+                    }}
+                }};
+                setInterval(showTiles, 50);
                 room.on(RoomEvent.DataReceived, (data, participant, kind) => {{
                     const name = kind === 0 ? 'reliable' : 'lossy';
                     const text = new TextDecoder().decode(data);
@@ -151,11 +167,6 @@ impl Browser {
                 }}
                 room.registerTextStreamHandler('story', async (reader, {{ identity }}) => {{
                     window.texts.push([identity, await reader.readAll()]);
-                }});
-                room.on(RoomEvent.ParticipantDisconnected, (participant) => {{
-                    for (const element of document.querySelectorAll('[data-identity]')) {{
-                        if (element.dataset.identity === participant.identity) element.remove();
-                    }}
                 }});
                 room.registerRpcMethod('greet', async ({{ callerIdentity, payload }}) =>
                     `${{room.localParticipant.identity}} greets ${{callerIdentity}}: ${{payload}}`);
