@@ -25,14 +25,14 @@ if cargo nextest --version >/dev/null 2>&1; then
         </dev/null 2>&1 | tee "$log" || status=$?
     slowest=$(sed 's/\x1b\[[0-9;]*m//g' "$log" |
         sed -nE 's/^ *(PASS|FAIL|TRY [0-9]+ [A-Z]+|TIMEOUT|SIG[A-Z]+) \[ *([0-9.]+)s\] *(\([^)]*\))? *(.*)/\2 s  \4/p' |
-        sort -u | sort -rn | head -n 10)
+        sort -u | sort -rn | sed -n '1,10p')
     closing=$(grep -E '^ *(.\[[0-9;]*m)* *Summary' "$log" | tail -n 1) || true
 else
     cargo test --no-fail-fast "${scope[@]}" </dev/null 2>&1 | tee "$log" || status=$?
     # The stable test harness times whole binaries only.
     slowest=$(awk '/^ +Running /{name=$2 " " $3}
         /^test result:.*finished in/{sub(/s$/, "", $NF); print $NF " s  " name}' "$log" |
-        sort -rn | head -n 10)
+        sort -rn | sed -n '1,10p')
     closing=$(grep -E '^test result:' "$log" | sort | uniq -c | sort -rn | head -n 1 |
         sed 's/^ *[0-9]* //') || true
 fi
