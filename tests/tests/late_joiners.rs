@@ -98,7 +98,6 @@ fn silence(_: u64) -> f32 {
 }
 
 #[test]
-#[ignore = "soak"]
 fn late_joiners_see_a_forwarded_room_and_its_new_beginnings() {
     let mut meeting = Meeting::begin("late_joiners_see_a_forwarded_room");
     let uri = meeting.server.dial("demo", "udp");
@@ -120,7 +119,6 @@ fn late_joiners_see_a_forwarded_room_and_its_new_beginnings() {
 }
 
 #[test]
-#[ignore = "soak"]
 fn late_joiners_see_a_room_with_b_frames() {
     let mut meeting = Meeting::begin("late_joiners_see_a_room_with_b_frames");
     let uri = meeting.server.dial("demo", "udp");
@@ -133,7 +131,6 @@ fn late_joiners_see_a_room_with_b_frames() {
 }
 
 #[test]
-#[ignore = "soak"]
 fn a_baresip_that_begins_anew_stays_in_sight() {
     let mut meeting = Meeting::begin("a_baresip_that_begins_anew_stays_in_sight");
     let mut room = Baresip::start(&meeting.story, BaresipConfig::new(BLUE));

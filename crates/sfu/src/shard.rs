@@ -334,7 +334,7 @@ impl Shard {
         entry.dirty = false;
         let mut polled = Polled::new(&mut self.transmits);
         let timeout = entry.session.poll(now, &mut polled);
-        let Polled { packets, key_frames, events, .. } = polled;
+        let Polled { packets, key_frames, ready, events, .. } = polled;
         if entry.timeout != Some(timeout) {
             if let Some(at) = entry.timeout.replace(timeout) {
                 self.timeouts.remove(&(at, peer));
@@ -347,6 +347,9 @@ impl Shard {
                 PeerEvent::Closed(reason) => closed = Some(reason),
                 event => entry.events.event(peer, event),
             }
+        }
+        for track in ready {
+            self.router.start(track, peer, now);
         }
         for track in key_frames {
             self.router.want_key_frame(track, SinkId::Peer(peer), now);
@@ -399,12 +402,19 @@ struct Polled<'a> {
     transmits: &'a mut VecDeque<Transmit>,
     packets: Vec<Received>,
     key_frames: Vec<TrackId>,
+    ready: Vec<TrackId>,
     events: Vec<PeerEvent>,
 }
 
 impl<'a> Polled<'a> {
     fn new(transmits: &'a mut VecDeque<Transmit>) -> Self {
-        Self { transmits, packets: Vec::new(), key_frames: Vec::new(), events: Vec::new() }
+        Self {
+            transmits,
+            packets: Vec::new(),
+            key_frames: Vec::new(),
+            ready: Vec::new(),
+            events: Vec::new(),
+        }
     }
 }
 
@@ -426,6 +436,10 @@ impl Out for Polled<'_> {
 
     fn key_frame_wanted(&mut self, track: TrackId) {
         self.key_frames.push(track);
+    }
+
+    fn track_ready(&mut self, track: TrackId) {
+        self.ready.push(track);
     }
 
     fn event(&mut self, event: PeerEvent) {

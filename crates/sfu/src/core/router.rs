@@ -69,9 +69,18 @@ impl Router {
         self.tracks.remove(&id).map(|track| track.sinks().collect()).unwrap_or_default()
     }
 
-    /// Lets a peer receive a track.
+    /// Lets a peer receive a track, as soon as its transport can carry it ([`Router::start`]).
     pub fn subscribe(&mut self, id: TrackId, peer: PeerId, wanted: Wanted, now: Instant) {
         self.add(id, Subscription::new(SinkId::Peer(peer), None, wanted), now);
+    }
+
+    /// The transport of a peer can carry a track from now on: it gets it, a picture from the next
+    /// key frame on.
+    pub fn start(&mut self, id: TrackId, peer: PeerId, now: Instant) {
+        if let Some(track) = self.tracks.get_mut(&id) {
+            track.start(SinkId::Peer(peer));
+        }
+        self.next_care = now;
     }
 
     /// Sends a track into a lane, under the lane's own number.
@@ -258,6 +267,11 @@ mod tests {
             got
         }
 
+        fn receive(&mut self, track: u64, peer: u64, wanted: Wanted) {
+            self.router.subscribe(TrackId(track), PeerId(peer), wanted, self.now);
+            self.router.start(TrackId(track), PeerId(peer), self.now);
+        }
+
         fn care(&mut self) -> (Vec<KeyFrameRequest>, Vec<TrackLevel>) {
             let (mut requests, mut levels) = (Vec::new(), Vec::new());
             self.router.handle_timeout(self.now, &mut requests, &mut levels);
@@ -268,7 +282,7 @@ mod tests {
     #[test]
     fn a_picture_starts_at_a_key_frame_that_is_asked_for_and_repeated() {
         let mut meeting = Meeting::new();
-        meeting.router.subscribe(TrackId(1), PeerId(2), Wanted::Layer(1), meeting.now);
+        meeting.receive(1, 2, Wanted::Layer(1));
         let (requests, _) = meeting.care();
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].layer, 1);
@@ -284,9 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_receive_yet_neither_asks_for_a_key_frame_nor_misses_it() {
+        let mut meeting = Meeting::new();
+        meeting.router.subscribe(TrackId(1), PeerId(2), Wanted::Layer(1), meeting.now);
+        assert!(meeting.care().0.is_empty());
+        assert!(meeting.send(1, 1, VIDEO, &VP8_KEY).is_empty());
+        meeting.now += Duration::from_millis(300);
+        meeting.router.start(TrackId(1), PeerId(2), meeting.now);
+        assert_eq!(meeting.care().0.len(), 1, "asked at once");
+        assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY), [(2, 0)]);
+    }
+
+    #[test]
     fn a_receiver_changes_layer_at_its_key_frame_without_a_gap() {
         let mut meeting = Meeting::new();
-        meeting.router.subscribe(TrackId(1), PeerId(2), Wanted::Layer(0), meeting.now);
+        meeting.receive(1, 2, Wanted::Layer(0));
         assert_eq!(meeting.send(1, 0, VIDEO, &VP8_KEY), [(2, 0)]);
         assert!(meeting.send(1, 1, VIDEO, &VP8_KEY).is_empty());
         let sink = SinkId::Peer(PeerId(2));
@@ -300,7 +326,7 @@ mod tests {
     #[test]
     fn behind_a_closed_gate_nobody_receives_or_is_heard() {
         let mut meeting = Meeting::new();
-        meeting.router.subscribe(TrackId(2), PeerId(2), Wanted::default(), meeting.now);
+        meeting.receive(2, 2, Wanted::default());
         assert_eq!(meeting.send(2, 0, AUDIO, &[1]), [(2, 0)]);
         assert_eq!(meeting.care().1.len(), 1);
         meeting.router.set_gate(TrackId(2), false, meeting.now);
@@ -314,9 +340,9 @@ mod tests {
     #[test]
     fn a_leaving_peer_takes_its_tracks_and_subscriptions_along() {
         let mut meeting = Meeting::new();
-        meeting.router.subscribe(TrackId(2), PeerId(2), Wanted::default(), meeting.now);
+        meeting.receive(2, 2, Wanted::default());
         meeting.router.publish(TrackId(3), PeerId(2), MediaKind::Audio, &[]);
-        meeting.router.subscribe(TrackId(3), PeerId(1), Wanted::default(), meeting.now);
+        meeting.receive(3, 1, Wanted::default());
         let ended = meeting.router.remove_peer(PeerId(2));
         assert_eq!(ended, [(TrackId(3), vec![SinkId::Peer(PeerId(1))])]);
         assert!(meeting.send(2, 0, AUDIO, &[1]).is_empty());

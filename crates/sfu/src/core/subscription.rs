@@ -38,6 +38,9 @@ pub struct Subscription {
     pub sink: SinkId,
     pub lane: Option<LaneTx>,
     pub wanted: Wanted,
+    /// Whether its transport can carry the track already. Until then it waits for nothing: a key
+    /// frame that came too early would be lost, and the next one is a second away.
+    ready: bool,
     enabled: bool,
     current: Option<u8>,
     target: u8,
@@ -48,6 +51,8 @@ impl Subscription {
     pub fn new(sink: SinkId, lane: Option<LaneTx>, wanted: Wanted) -> Self {
         Self {
             sink,
+            // A lane takes what comes.
+            ready: lane.is_some(),
             lane,
             wanted,
             enabled: true,
@@ -55,6 +60,11 @@ impl Subscription {
             target: 0,
             rewrite: Rewrite::default(),
         }
+    }
+
+    /// Its transport can carry the track from now on.
+    pub fn start(&mut self) {
+        self.ready = true;
     }
 
     /// Pauses or resumes at the receiver's wish. A picture resumes at a key frame.
@@ -84,7 +94,7 @@ impl Subscription {
 
     /// The layer whose key frame this receiver waits for.
     pub fn awaits_key_frame(&self) -> Option<u8> {
-        (self.enabled && self.current != Some(self.target)).then_some(self.target)
+        (self.ready && self.enabled && self.current != Some(self.target)).then_some(self.target)
     }
 
     /// The layer of which a key frame helps this receiver now.
@@ -101,7 +111,7 @@ impl Subscription {
         codec: Codec,
         key_frame: bool,
     ) -> Option<Outgoing<'a>> {
-        if !self.enabled {
+        if !self.ready || !self.enabled {
             return None;
         }
         if self.current != Some(layer) {

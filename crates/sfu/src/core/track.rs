@@ -66,6 +66,13 @@ impl Track {
         self.subscriptions.retain(|known| known.sink != sink);
     }
 
+    /// A receiver's transport can carry the track from now on.
+    pub fn start(&mut self, sink: SinkId) {
+        if let Some(subscription) = self.subscription(sink) {
+            subscription.start();
+        }
+    }
+
     pub fn set_wanted(&mut self, sink: SinkId, enabled: bool, wanted: Wanted, now: Instant) {
         if let Some(subscription) = self.subscription(sink) {
             subscription.set_enabled(enabled);

@@ -37,13 +37,15 @@ pub struct Carried {
     pub kind: MediaKind,
     pub label: TrackLabel,
     pub mid: Option<Mid>,
+    /// It was said that it can be sent.
+    pub ready: bool,
     /// The payload types of the codec that flowed last.
     payload_types: Option<(Codec, PayloadTypes)>,
 }
 
 impl Carried {
     pub fn new(track: TrackId, kind: MediaKind, label: TrackLabel) -> Self {
-        Self { track, kind, label, mid: None, payload_types: None }
+        Self { track, kind, label, mid: None, ready: false, payload_types: None }
     }
 }
 

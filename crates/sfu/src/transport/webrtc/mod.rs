@@ -63,6 +63,8 @@ pub struct Session {
     subscriber: Option<Rtc>,
     published: Vec<Published>,
     carried: Vec<Carried>,
+    /// Some carried track was not told as ready yet.
+    some_unready: bool,
     ingress: HashMap<u32, Ingress>,
     clock: SenderClock,
     channels: Channels,
@@ -109,6 +111,8 @@ pub trait Out {
     );
     /// The client lost the picture of a track that it receives.
     fn key_frame_wanted(&mut self, track: TrackId);
+    /// A carried track can be sent from now on: its section is agreed on and the connection stands.
+    fn track_ready(&mut self, track: TrackId);
     /// Something that the outside hears of.
     fn event(&mut self, event: PeerEvent);
 }
@@ -131,6 +135,7 @@ impl Session {
             subscriber,
             published: Vec::new(),
             carried: Vec::new(),
+            some_unready: false,
             ingress: HashMap::new(),
             clock: SenderClock::default(),
             channels: Channels::default(),
@@ -198,6 +203,7 @@ impl Session {
         for side in [Side::Publisher, Side::Subscriber] {
             timeout = timeout.min(self.drain(side, now, out));
         }
+        self.tell_ready(out);
         for event in self.events.drain(..) {
             out.event(event);
         }
@@ -252,6 +258,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Says once of each carried track that it can be sent.
+    fn tell_ready(&mut self, out: &mut dyn Out) {
+        let [publisher, subscriber] = self.connected;
+        let connected = if self.subscriber.is_some() { subscriber } else { publisher };
+        if !self.some_unready || !connected {
+            return;
+        }
+        let rtc = self.subscriber.as_ref().unwrap_or(&self.publisher);
+        for carried in self.carried.iter_mut().filter(|it| !it.ready) {
+            let media = carried.mid.and_then(|mid| rtc.media(mid));
+            if media.is_some_and(|it| !it.remote_pts().is_empty()) {
+                carried.ready = true;
+                out.track_ready(carried.track);
+            }
+        }
+        self.some_unready = self.carried.iter().any(|it| !it.ready);
     }
 
     fn handle_event(&mut self, side: Side, event: Event, now: Instant, out: &mut dyn Out) {

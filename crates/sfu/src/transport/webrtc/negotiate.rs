@@ -117,7 +117,10 @@ impl Session {
 
     /// The client gets this track from the next negotiation on.
     pub fn carry(&mut self, track: TrackId, kind: MediaKind, mut label: TrackLabel) {
-        if self.carried.iter().any(|it| it.track == track) {
+        self.some_unready = true;
+        if let Some(known) = self.carried.iter_mut().find(|it| it.track == track) {
+            // Who asks anew is told anew.
+            known.ready = false;
             return;
         }
         if self.subscriber.is_some() {
