@@ -209,9 +209,12 @@ impl Meeting {
                 let _ = self.execute(Command::Leave { peer, reason });
             }
             ActorMessage::Peer { peer, event } => self.handle_peer(peer, event),
-            ActorMessage::ChangeLeg { peer, format } => self.bridge.change_leg(peer, format),
+            ActorMessage::ChangeLeg { peer, format } => {
+                self.bridge.change_leg(peer, format);
+                self.follow();
+            }
             ActorMessage::Bridge(event) => {
-                if let Some(command) = self.bridge.handle(event) {
+                for command in self.bridge.handle(event) {
                     let _ = self.execute(command);
                 }
             }
@@ -315,6 +318,8 @@ impl Meeting {
             | PeerEvent::Data { .. }
             | PeerEvent::TrackNeedsKeyFrame(_)
             | PeerEvent::LegNeedsKeyFrame
+            | PeerEvent::TrackForwarded(_)
+            | PeerEvent::TrackUnfit(_)
             | PeerEvent::KeyFrameBySignalling
             | PeerEvent::Forwardable(_)
             | PeerEvent::Tone(_) => return,

@@ -133,6 +133,18 @@ pub enum Command {
         /// What the `mcu` makes for it.
         lane: LaneRx,
     },
+    /// A leg's picture is a track of somebody else's, untouched, from its next key frame on and as
+    /// long as it fits; until then the leg gets what it got.
+    FeedLegTrack {
+        /// Which leg.
+        peer: PeerId,
+        /// What it gets.
+        track: TrackId,
+        /// What it takes.
+        limits: plain::PictureLimits,
+    },
+    /// A leg gets no track of somebody else's any more; so does [`Command::FeedLeg`].
+    EndLegTrack(PeerId),
     /// Where the packets of a leg's public track come from, from the next key frame on.
     SetOrigin {
         /// The public track, published before.
@@ -140,6 +152,8 @@ pub enum Command {
         /// From where.
         origin: Origin,
     },
+    /// A leg lost the picture that it gets untouched, as its signalling says.
+    LegLostTrack(PeerId),
     /// A leg is asked for a key frame of what it sends.
     AskLegForKeyFrame(PeerId),
     /// Sends a track into a lane as well.
@@ -337,8 +351,12 @@ pub enum PeerEvent {
     Network(NetworkFigures),
     /// Somebody who gets a public track of this leg needs a key frame, and the `mcu` makes it.
     TrackNeedsKeyFrame(TrackId),
-    /// The leg lost the picture that the `mcu` makes for it.
+    /// The leg lost the picture that it gets, and the `mcu` makes that.
     LegNeedsKeyFrame,
+    /// The leg gets this track untouched from now on, and its lane no more.
+    TrackForwarded(TrackId),
+    /// The leg cannot take this track as it is, and gets no more of it.
+    TrackUnfit(TrackId),
     /// The leg understands requests for key frames in signalling alone, and one is needed.
     KeyFrameBySignalling,
     /// Whether the leg's picture can go to browsers as it is.

@@ -1,6 +1,7 @@
 //! A shard without its thread and sockets: commands, datagrams and time go in, datagrams come out.
 
 mod legs;
+mod untouched;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -141,6 +142,9 @@ impl Shard {
             | Command::UpdateLeg { .. }
             | Command::PublishLeg { .. }
             | Command::FeedLeg { .. }
+            | Command::FeedLegTrack { .. }
+            | Command::EndLegTrack(_)
+            | Command::LegLostTrack(_)
             | Command::SetOrigin { .. }
             | Command::AskLegForKeyFrame(_)
             | Command::Tap { .. }
@@ -240,6 +244,7 @@ impl Shard {
                 self.poll_peer(peer, now);
             }
         }
+        self.end_unfit();
         self.router.flush_lanes();
     }
 
@@ -376,9 +381,15 @@ impl Shard {
         redundant: Option<&Arc<[u8]>>,
     ) {
         self.counters.packets_in += 1;
-        let Self { router, peers, dirty, counters, .. } = self;
+        let Self { router, peers, legs, dirty, counters, .. } = self;
         router.forward(track, layer, packet, codec, &mut |receiver, outgoing| {
-            let Some(entry) = peers.get_mut(&receiver) else { return };
+            let Some(entry) = peers.get_mut(&receiver) else {
+                if legs.send_untouched(receiver, &outgoing) {
+                    counters.packets_out += 1;
+                    dirty.push(receiver);
+                }
+                return;
+            };
             entry.session.send(&outgoing, redundant);
             counters.packets_out += 1;
             if !std::mem::replace(&mut entry.dirty, true) {

@@ -3,6 +3,7 @@
 use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, VideoFormat};
 use room::{Command, ParticipantView};
 use rtp::lane::lane;
+use sfu::transport::plain::PictureLimits;
 use sfu::{Origin, ShardHandle};
 use types::{AudioCodec, Codec, MediaKind, PeerId, TrackId, VideoCodec};
 
@@ -71,6 +72,7 @@ pub(super) struct Leg {
     picture: Raw<VideoCodec>,
     forwardable: Option<bool>,
     format: LegFormat,
+    view: View,
     audio_sink: SinkId,
     video_sink: SinkId,
     audio_transcode: SinkId,
@@ -78,6 +80,17 @@ pub(super) struct Leg {
     audio_path: Option<Path>,
     video_path: Option<Path>,
     gates: [bool; 2],
+}
+
+/// How the picture that the room system gets comes about.
+#[derive(Debug, Default)]
+struct View {
+    /// What the `mcu` makes.
+    made: Option<VideoFormat>,
+    /// What it is to get untouched, or gets already, and under which limits.
+    untouched: Option<(TrackId, VideoFormat)>,
+    /// What turned out not to be for it.
+    unfit: Option<(TrackId, VideoFormat)>,
 }
 
 /// What comes from the room system, as it comes.
@@ -94,6 +107,7 @@ impl Leg {
             picture: Raw { track: video, codec: None },
             forwardable: None,
             format: LegFormat::default(),
+            view: View::default(),
             audio_sink: sinks.next(),
             video_sink: sinks.next(),
             audio_transcode: sinks.next(),
@@ -129,7 +143,17 @@ impl Leg {
                 shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
             }
         }
-        match (before.video, format.video) {
+        if before.video != format.video {
+            // Whether it still fits is another question now.
+            self.end_untouched(shard);
+            self.compose(bridge, shard);
+        }
+    }
+
+    /// Lets the `mcu` make the picture that it takes.
+    fn compose(&mut self, bridge: &Bridge, shard: &ShardHandle) {
+        let before = std::mem::replace(&mut self.view.made, self.format.video);
+        match (before, self.format.video) {
             (before, after) if before == after => {}
             (Some(before), Some(after)) if before.codec == after.codec => {
                 bridge.change_video_sink(self.video_sink, after, Layout::Grid);
@@ -139,11 +163,71 @@ impl Leg {
                 if let Some(format) = after {
                     let (tx, rx) = lane(VIDEO_LANE, shard.bell());
                     let number = Codec::Video(format.codec).number();
+                    let own = Some(of_peer(self.peer));
+                    metrics::counter!("plenum_leg_view_total", "path" => "composed").increment(1);
                     bridge.add_video_sink(self.video_sink, format, own, Layout::Grid, number, tx);
-                    let kind = MediaKind::Video;
+                    let (peer, kind) = (self.peer, MediaKind::Video);
                     shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
                 }
             }
+        }
+    }
+
+    /// One source alone that it can decode goes to it untouched: `alone` is the only picture that
+    /// there is for it to see.
+    pub(super) fn follow_view(
+        &mut self,
+        alone: Option<(TrackId, VideoCodec)>,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+    ) {
+        let fits = |(track, codec): (TrackId, VideoCodec)| {
+            let format = self.format.video.filter(|it| it.codec == codec)?;
+            Some((track, format)).filter(|it| self.view.unfit != Some(*it))
+        };
+        let wish = alone.and_then(fits);
+        if wish == self.view.untouched {
+            return;
+        }
+        self.end_untouched(shard);
+        self.view.untouched = wish;
+        let Some((track, VideoFormat { width, height, fps, bitrate, single_nal, .. })) = wish
+        else {
+            return self.compose(bridge, shard);
+        };
+        let limits = PictureLimits { width, height, fps, bitrate, single_nal };
+        shard.send(sfu::Command::FeedLegTrack { peer: self.peer, track, limits });
+    }
+
+    fn end_untouched(&mut self, shard: &ShardHandle) {
+        if self.view.untouched.take().is_some() {
+            shard.send(sfu::Command::EndLegTrack(self.peer));
+        }
+    }
+
+    /// The track that it gets untouched, and the size that it takes.
+    pub(super) fn untouched(&self) -> Option<(TrackId, [u32; 2])> {
+        self.view.untouched.map(|(track, format)| (track, [format.width, format.height]))
+    }
+
+    /// It gets a track untouched, and the shard reads its lane no more.
+    pub(super) fn is_forwarded(&mut self, track: TrackId, bridge: &Bridge, shard: &ShardHandle) {
+        bridge.remove_sink(self.video_sink);
+        self.view.made = None;
+        metrics::counter!("plenum_leg_view_total", "path" => "forwarded").increment(1);
+        tracing::info!(peer = %self.peer, %track, "a room system gets a picture untouched");
+        if self.view.untouched.is_none() {
+            // That has changed since.
+            self.compose(bridge, shard);
+        }
+    }
+
+    /// A track is not for it as it is.
+    pub(super) fn is_unfit(&mut self, track: TrackId, bridge: &Bridge, shard: &ShardHandle) {
+        if let Some(unfit) = self.view.untouched.take_if(|it| it.0 == track) {
+            tracing::info!(peer = %self.peer, %track, "a picture is composed: it exceeds the call");
+            self.view.unfit = Some(unfit);
+            self.compose(bridge, shard);
         }
     }
 
@@ -165,9 +249,13 @@ impl Leg {
         self.forwardable.replace(yes) != Some(yes)
     }
 
-    /// The room system lost the picture that is made for it.
-    pub(super) fn needs_key_frame(&self, bridge: &Bridge) {
-        bridge.request_keyframe(self.video_sink);
+    /// The room system lost the picture that it gets.
+    pub(super) fn needs_key_frame(&self, bridge: &Bridge, shard: &ShardHandle) {
+        if self.view.made.is_some() {
+            bridge.request_keyframe(self.video_sink);
+        } else {
+            shard.send(sfu::Command::LegLostTrack(self.peer));
+        }
     }
 
     /// Who gets a public track that is made needs a key frame.

@@ -41,6 +41,33 @@ struct AtWork {
     legs: BTreeMap<PeerId, Leg>,
     sinks: SinkIds,
     waiting: bool,
+    /// How large each track's picture is wanted, as the rules were told.
+    told: BTreeMap<TrackId, [u32; 2]>,
+}
+
+impl AtWork {
+    /// Tells the rules what has changed in which pictures are wanted, and how large: for tiles, and
+    /// by room systems that get them untouched.
+    fn tell_wanted(&mut self, commands: &mut Vec<Command>) {
+        let tiles = self.sources.values().filter_map(Source::wanted);
+        let untouched = self.legs.values().filter_map(Leg::untouched);
+        let mut wanted: BTreeMap<TrackId, [u32; 2]> = BTreeMap::new();
+        for (track, size) in tiles.chain(untouched) {
+            let largest = wanted.entry(track).or_default();
+            *largest = (*largest).max(size);
+        }
+        for (track, size) in &wanted {
+            if self.told.get(track) != Some(size) {
+                let [width, height] = *size;
+                let wanted = Some(VideoWanted::Size { width, height });
+                commands.push(Command::SetBridgeWanted { track: *track, wanted });
+            }
+        }
+        for track in self.told.keys().filter(|it| !wanted.contains_key(it)) {
+            commands.push(Command::SetBridgeWanted { track: *track, wanted: None });
+        }
+        self.told = wanted;
+    }
 }
 
 impl MeetingBridge {
@@ -63,6 +90,7 @@ impl MeetingBridge {
             legs: BTreeMap::new(),
             sinks: SinkIds::default(),
             waiting: false,
+            told: BTreeMap::new(),
         });
         let AtWork { bridge, legs, sinks, .. } = at_work;
         for (kind, track) in [MediaKind::Audio, MediaKind::Video].into_iter().zip(tracks) {
@@ -104,20 +132,28 @@ impl MeetingBridge {
         sources.retain(|id, source| {
             let stays = wanted.contains_key(id);
             if !stays {
-                source.end(*id, &wiring, &mut commands);
+                source.end(*id, &wiring);
             }
             stays
         });
         for (id, wish) in &wanted {
-            sources.entry(*id).or_default().follow(*id, wish, &wiring, &mut commands);
+            sources.entry(*id).or_default().follow(*id, wish, &wiring);
         }
         for participant in roster {
             if let Some(leg) = legs.get_mut(&participant.peer) {
                 leg.follow(participant, bridge, &self.shard, &mut commands);
             }
         }
-        let tiles = wanted.values().filter(|it| it.is_seen()).count();
-        let waiting = tiles < 2;
+        let seen: Vec<_> = wanted.iter().filter(|(_, it)| it.is_seen()).collect();
+        for (peer, leg) in legs.iter_mut() {
+            let mut others = seen.iter().filter(|(id, _)| **id != source::of_peer(*peer));
+            let alone = match (others.next(), others.next()) {
+                (Some((_, only)), None) => only.shown(),
+                _ => None,
+            };
+            leg.follow_view(alone, bridge, &self.shard);
+        }
+        let waiting = seen.len() < 2;
         if std::mem::replace(&mut at_work.waiting, waiting) != waiting {
             if waiting {
                 at_work.bridge.add_tile(WAITING, &self.meeting);
@@ -125,13 +161,15 @@ impl MeetingBridge {
                 at_work.bridge.remove_video_source(WAITING);
             }
         }
+        at_work.tell_wanted(&mut commands);
         if at_work.legs.is_empty() {
             // The last room system left: browsers alone need no bridge.
             for (id, source) in std::mem::take(&mut at_work.sources) {
                 let wiring = Wiring { bridge: &at_work.bridge, shard: &self.shard };
                 let mut source = source;
-                source.end(id, &wiring, &mut commands);
+                source.end(id, &wiring);
             }
+            at_work.tell_wanted(&mut commands);
             self.at_work = None;
         }
         commands
@@ -144,29 +182,32 @@ impl MeetingBridge {
         }
     }
 
-    /// News from the `mcu`.
-    pub(crate) fn handle(&mut self, event: BridgeEvent) -> Option<Command> {
-        let at_work = self.at_work.as_mut()?;
+    /// News from the `mcu`. What the rules have to hear comes back.
+    pub(crate) fn handle(&mut self, event: BridgeEvent) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let Some(at_work) = &mut self.at_work else { return commands };
         match event {
             BridgeEvent::NeedKeyframe(source) => {
-                if let Some((track, number)) = at_work.sources.get(&source)?.picture_tap() {
+                if let Some((track, number)) =
+                    at_work.sources.get(&source).and_then(Source::picture_tap)
+                {
                     self.shard.send(sfu::Command::AskTapForKeyFrame { track, number });
                 }
-                None
             }
             BridgeEvent::TileSize { source, width, height } => {
-                let (track, number) = at_work.sources.get(&source)?.picture_tap()?;
+                let Some(source) = at_work.sources.get_mut(&source) else { return commands };
+                let Some((track, number)) = source.picture_tap() else { return commands };
                 let enabled = width > 0 && height > 0;
                 let wanted = Wanted::Size { width, height };
                 self.shard.send(sfu::Command::SetTapWanted { track, number, enabled, wanted });
-                let wanted = enabled.then_some(VideoWanted::Size { width, height });
-                Some(Command::SetBridgeWanted { track, wanted })
+                source.set_tile(enabled.then_some([width, height]));
+                at_work.tell_wanted(&mut commands);
             }
             BridgeEvent::SinkFailed(sink) => {
                 tracing::error!(%sink, "a picture for a room system cannot be encoded");
-                None
             }
         }
+        commands
     }
 
     /// News of a leg's media. `true`: the roster has to be followed anew.
@@ -180,8 +221,16 @@ impl MeetingBridge {
                 leg.public_needs_key_frame(*track, bridge);
                 false
             }
+            PeerEvent::TrackForwarded(track) => {
+                leg.is_forwarded(*track, bridge, &self.shard);
+                false
+            }
+            PeerEvent::TrackUnfit(track) => {
+                leg.is_unfit(*track, bridge, &self.shard);
+                true
+            }
             PeerEvent::LegNeedsKeyFrame => {
-                leg.needs_key_frame(bridge);
+                leg.needs_key_frame(bridge, &self.shard);
                 false
             }
             _ => false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mcu::{Bridge, SourceId};
-use room::{Command, ParticipantView, TrackView};
+use room::{ParticipantView, TrackView};
 use rtp::lane::lane;
 use sfu::ShardHandle;
 use sfu::core::Wanted;
@@ -45,12 +45,19 @@ impl Wish {
     pub(super) fn is_seen(&self) -> bool {
         self.tile || self.picture.is_some()
     }
+
+    /// Its picture, if there is one to see now.
+    pub(super) fn shown(&self) -> Option<(TrackId, VideoCodec)> {
+        self.picture.filter(|_| !self.muted)
+    }
 }
 
 /// What a source is.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     at: Wish,
+    /// Pixels of its tile in the largest picture that shows it.
+    tile: Option<[u32; 2]>,
 }
 
 /// What sources are wired with.
@@ -117,13 +124,17 @@ impl Source {
         self.at.picture.map(|(track, _)| (track, TAP))
     }
 
-    pub(super) fn follow(
-        &mut self,
-        id: SourceId,
-        wish: &Wish,
-        wiring: &Wiring<'_>,
-        commands: &mut Vec<Command>,
-    ) {
+    /// How large the `mcu` shows it.
+    pub(super) fn set_tile(&mut self, size: Option<[u32; 2]>) {
+        self.tile = size;
+    }
+
+    /// The track of its picture and how large the `mcu` shows it.
+    pub(super) fn wanted(&self) -> Option<(TrackId, [u32; 2])> {
+        Some((self.at.picture?.0, self.tile?))
+    }
+
+    pub(super) fn follow(&mut self, id: SourceId, wish: &Wish, wiring: &Wiring<'_>) {
         let Wiring { bridge, shard } = wiring;
         if self.at == *wish {
             return;
@@ -144,7 +155,7 @@ impl Source {
         }
         let is_new = !self.at.is_seen();
         if self.at.picture != wish.picture {
-            self.untap_picture(shard, commands);
+            self.untap_picture(shard);
             if let Some((track, codec)) = wish.picture {
                 let (tx, rx) = lane(VIDEO_LANE, bridge.video_bell(id));
                 // The smallest layer until it is known how large it is shown.
@@ -166,19 +177,19 @@ impl Source {
         self.at = wish.clone();
     }
 
-    pub(super) fn end(&mut self, id: SourceId, wiring: &Wiring<'_>, commands: &mut Vec<Command>) {
+    pub(super) fn end(&mut self, id: SourceId, wiring: &Wiring<'_>) {
         if let Some((track, _)) = self.at.voice {
             wiring.shard.send(sfu::Command::Untap { track, number: TAP });
             wiring.bridge.remove_audio_source(id);
         }
-        self.untap_picture(wiring.shard, commands);
+        self.untap_picture(wiring.shard);
         wiring.bridge.remove_video_source(id);
     }
 
-    fn untap_picture(&self, shard: &ShardHandle, commands: &mut Vec<Command>) {
+    fn untap_picture(&mut self, shard: &ShardHandle) {
+        self.tile = None;
         if let Some((track, _)) = self.at.picture {
             shard.send(sfu::Command::Untap { track, number: TAP });
-            commands.push(Command::SetBridgeWanted { track, wanted: None });
         }
     }
 }

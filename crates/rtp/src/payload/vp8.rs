@@ -67,6 +67,16 @@ pub fn is_key_frame(frame: &[u8]) -> bool {
     frame.first().is_some_and(|tag| tag & 1 == 0)
 }
 
+/// Width and height in pixels that the beginning of a key frame tells (RFC 6386 section 9.1).
+#[must_use]
+pub fn picture_size(frame: &[u8]) -> Option<(u32, u32)> {
+    let header = frame.first_chunk::<10>().filter(|_| is_key_frame(frame))?;
+    let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1] = header else { return None };
+    // The two highest bits of each tell how a player scales.
+    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+    Some((side(w0, w1), side(h0, h1)))
+}
+
 /// Whether an RTP payload begins a key frame.
 #[must_use]
 pub fn starts_key_frame(payload: &[u8]) -> bool {

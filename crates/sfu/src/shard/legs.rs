@@ -9,6 +9,7 @@ use rtp::payload::audio::Tone;
 use types::{Codec, MediaKind, PeerId, TrackId};
 
 use super::Shard;
+use super::untouched::Untouched;
 use crate::command::{CloseReason, Command, Origin, PeerEvent, PeerEvents};
 use crate::core::SinkId;
 use crate::transport::plain::{Leg, LegCounters, LegMedia, LegOut, LegPort};
@@ -33,17 +34,21 @@ pub struct LegTransmit {
 /// All legs of a shard.
 #[derive(Default)]
 pub(super) struct Legs {
-    entries: HashMap<PeerId, Entry>,
-    feeds: HashMap<Fed, Feed>,
+    pub(super) entries: HashMap<PeerId, Entry>,
+    pub(super) feeds: HashMap<Fed, Feed>,
     /// Raw tracks that go on as public ones, untouched.
     mirrors: HashMap<TrackId, TrackId>,
     transmits: Vec<LegTransmit>,
+    /// Legs whose untouched track turned out not to be for them.
+    pub(super) unfit: Vec<PeerId>,
     ended: Vec<PeerId>,
 }
 
-struct Entry {
-    leg: Box<Leg>,
-    events: Box<dyn PeerEvents>,
+pub(super) struct Entry {
+    pub(super) leg: Box<Leg>,
+    pub(super) events: Box<dyn PeerEvents>,
+    /// The track that it gets in place of a lane.
+    pub(super) untouched: Option<Untouched>,
     timeout: Option<Instant>,
     tracks: [Option<TrackId>; 2],
     flowing: [Option<Codec>; 2],
@@ -60,7 +65,7 @@ struct Counted {
 }
 
 /// A lane that the `mcu` fills, and how many of its drops were counted.
-struct Feed {
+pub(super) struct Feed {
     lane: LaneRx,
     dropped: u64,
 }
@@ -73,7 +78,7 @@ impl Feed {
 
 /// What comes out of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Fed {
+pub(super) enum Fed {
     Leg(PeerId, MediaKind),
     Track(TrackId),
 }
@@ -159,6 +164,13 @@ impl Shard {
             Command::UpdateLeg { peer, media } => self.update_leg(peer, *media, now),
             Command::PublishLeg { peer, kind, track } => self.publish_leg(peer, kind, track),
             Command::FeedLeg { peer, kind, lane } => self.feed_leg(peer, kind, lane, now),
+            Command::FeedLegTrack { peer, track, limits } => {
+                self.feed_leg_track(peer, track, limits, now);
+            }
+            Command::EndLegTrack(peer) => self.end_untouched(peer),
+            Command::LegLostTrack(peer) => {
+                self.ask_untouched(peer, now);
+            }
             Command::SetOrigin { track, origin } => self.set_origin(track, origin, now),
             Command::AskLegForKeyFrame(peer) => self.ask_leg(peer, now),
             Command::Tap { track, number, lane, wanted } => {
@@ -182,6 +194,7 @@ impl Shard {
         let entry = Entry {
             leg,
             events,
+            untouched: None,
             timeout: None,
             tracks: [None; 2],
             flowing: [None; 2],
@@ -216,6 +229,9 @@ impl Shard {
     }
 
     fn feed_leg(&mut self, peer: PeerId, kind: MediaKind, lane: LaneRx, now: Instant) {
+        if kind == MediaKind::Video {
+            self.end_untouched(peer);
+        }
         let Some(entry) = self.legs.entries.get_mut(&peer) else { return };
         entry.leg.restart_egress(kind);
         self.legs.feeds.insert(Fed::Leg(peer, kind), Feed::new(lane));
@@ -318,6 +334,7 @@ impl Shard {
                 Taken::BeginsAnew(kind) => self.leg_begins_anew(peer, kind, now),
                 Taken::Packet(kind, packet, codec) => self.leg_packet(peer, kind, &packet, codec),
                 Taken::Event(PeerEvent::Closed(_)) => silent = true,
+                Taken::Event(PeerEvent::LegNeedsKeyFrame) if self.ask_untouched(peer, now) => {}
                 Taken::Event(event) => self.leg_event(peer, event),
             }
         }

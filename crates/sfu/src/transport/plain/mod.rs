@@ -4,6 +4,7 @@
 //! It has four ports of ours, two of them for RTCP; sound and picture are never bundled.
 
 mod egress;
+mod fit;
 mod ingress;
 mod latch;
 mod numbering;
@@ -13,7 +14,7 @@ mod reports;
 mod stream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ use rtp::rtcp::NtpClock;
 use rtp::srtp::{SrtpError, Suite};
 use types::{AudioCodec, Codec, MediaKind, VideoCodec};
 
+pub(crate) use fit::Fit;
+pub use fit::PictureLimits;
 use reports::PeerClock;
 use stream::{Ciphers, Stream};
 

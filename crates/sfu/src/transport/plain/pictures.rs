@@ -52,6 +52,11 @@ impl Pictures {
         self.sets.iter()
     }
 
+    /// The sizes that H.264 parameter sets name, pixels.
+    pub fn sizes(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.sets.iter().filter_map(Sps::parse).map(|sps| (sps.width, sps.height))
+    }
+
     /// Looks at the next packet.
     pub fn look(&mut self, packet: &MediaPacket, codec: VideoCodec) -> Look {
         match codec {

@@ -1,7 +1,7 @@
 //! Two legs talk to each other, or a hand-made peer to one; all in virtual time.
 
 mod pictures;
-mod support;
+pub mod support;
 mod trust;
 
 use rtp::payload::audio::Tone;

@@ -73,7 +73,7 @@ pub fn numbers(host: u8) -> LegNumbers {
     }
 }
 
-fn leg(host: u8, media: LegMedia, now: Instant) -> Result<Leg, SrtpError> {
+pub fn leg(host: u8, media: LegMedia, now: Instant) -> Result<Leg, SrtpError> {
     let wall = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + u64::from(host) * 86_400);
     Leg::new(media, numbers(host), format!("leg{host}"), NtpClock::new(now, wall), now)
 }
