@@ -17,8 +17,8 @@
     return clock;
   };
 
-  /** Publishes a beep every second and a flash at the same instant. */
-  const send = async (room, { Track }) => {
+  /** Publishes a beep every second and a flash at the same instant, which `videoCodec` encodes. */
+  const send = async (room, { Track }, videoCodec) => {
     const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [640, 360];
     const picture = canvas.getContext('2d');
@@ -64,7 +64,7 @@
       source: Track.Source.Microphone,
     });
     await room.localParticipant.publishTrack(video, {
-      source: Track.Source.Camera, simulcast: false,
+      source: Track.Source.Camera, simulcast: false, videoCodec,
     });
     return sent;
   };

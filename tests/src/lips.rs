@@ -85,13 +85,14 @@ impl Moments {
     }
 }
 
-/// Lets a page make flashes and beeps, from one clock, and publish them.
-pub fn publish(browser: &mut Browser) {
+/// Lets a page make flashes and beeps, from one clock, and publish them; the flashes by `codec`,
+/// as the client names it.
+pub fn publish(browser: &mut Browser, codec: &str) {
     browser.evaluate(include_str!("../browser/lips.js"));
-    browser.evaluate(
-        "async () => { window.sent = await window.lips.send(window.plenum.room, \
-         window.LivekitClient); }",
-    );
+    browser.evaluate(&format!(
+        "async () => {{ window.sent = await window.lips.send(window.plenum.room, \
+         window.LivekitClient, {codec:?}); }}"
+    ));
 }
 
 /// What [`publish`] made so far.

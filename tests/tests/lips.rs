@@ -30,22 +30,23 @@ fn silence(_: u64) -> f32 {
     0.0
 }
 
-#[test]
-#[ignore = "soak"]
-fn a_room_system_gets_a_browser_in_sync() {
-    let story = Story::begin("a_room_system_gets_a_browser_in_sync");
+/// `codec` of the browser's picture, and what becomes of it.
+fn a_room_system_gets_a_browser(codec: &str, path: &str) {
+    let story = Story::begin(&format!("a_room_system_gets_a_browser_{path}_in_sync"));
     let server = Server::start(&story);
     let mut person = Browser::launch(RED, &server.origin);
     person.connect_by_client(&token::to_join("red", "demo"), Mode::V1);
-    lips::publish(&mut person);
+    lips::publish(&mut person, codec);
     let uri = server.dial("demo", "udp");
     let device = Device::dial(&uri, h264_clip(BLUE, "baseline"), silence);
     device.wait_until_sent(SETTLED + Duration::from_secs(SECONDS.into()));
+    let forwarded = server.metric("plenum_leg_view_total{path=\"forwarded\"}");
+    assert_eq!(forwarded, f64::from(u8::from(path == "forwarded")));
 
     let since = device.began + SETTLED;
     let came = AtDevice::of(&device.heard(), (device.began, device.began_at), since);
     let made = lips::published(&mut person);
-    let mut figures = Figures::of("browser-to-room-composed");
+    let mut figures = Figures::of(&format!("browser-to-room-{path}"));
     // What the page itself did not manage is not ours.
     let own = figures.add("sound after picture at the sender", &made.skews())[2];
     let shift = |skews: Vec<f64>| skews.into_iter().map(|it| it - own).collect::<Vec<_>>();
@@ -59,6 +60,18 @@ fn a_room_system_gets_a_browser_in_sync() {
     is_prompt(late);
     device.hang_up();
     server.stop();
+}
+
+#[test]
+#[ignore = "soak"]
+fn a_room_system_gets_a_composed_browser_in_sync() {
+    a_room_system_gets_a_browser("vp8", "composed");
+}
+
+#[test]
+#[ignore = "soak"]
+fn a_room_system_gets_a_forwarded_browser_in_sync() {
+    a_room_system_gets_a_browser("h264", "forwarded");
 }
 
 /// `profile` of the room system's encoder, and what becomes of its picture.

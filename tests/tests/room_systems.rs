@@ -224,3 +224,48 @@ fn a_room_system_with_vp8_and_g722_meets_two_browsers() {
     let config = BaresipConfig { audio: "g722", video: "VP8", ..BaresipConfig::new(BLUE) };
     meet_and_leave("a_room_system_with_vp8_and_g722_meets_two_browsers", config);
 }
+
+/// What one person alone sends goes to the room untouched; a second one makes it a composition.
+#[test]
+fn a_room_system_gets_one_person_untouched_and_two_composed() {
+    let story = Story::begin("a_room_system_gets_one_person_untouched");
+    let server = Server::start(&story);
+    let [mut red, mut green] = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+    red.join_through_page("demo");
+    let mut room =
+        Baresip::start(&story, BaresipConfig { video: "VP8", ..BaresipConfig::new(BLUE) });
+    room.dial(&server.dial("demo", "udp"));
+    let room_identity = red.wait_for_room_system();
+    let untouched = "plenum_leg_view_total{path=\"forwarded\"}";
+    let forwarded = |times: f64| {
+        wait::until("the room gets a picture untouched", PATIENCE, || {
+            (server.metric(untouched) == times).then_some(())
+        });
+    };
+    let sees_red_alone = |room: &mut Baresip, when: &str| {
+        wait::until(&format!("{when}: the room sees red alone"), PATIENCE, || {
+            let picture = Picture::read(&room.picture(&format!("{when}.png")));
+            (picture.share(RED, WHOLE) > 0.7).then_some(())
+        });
+        let (frames, began) = (room.frames(), Instant::now());
+        let (samples, rate) = room.heard(3.0);
+        hears(BLUE, &[RED], &samples, rate);
+        let steps = (room.frames() - frames) as f64 / began.elapsed().as_secs_f64();
+        assert!(steps >= STEPS_A_SECOND, "{when}: the room sees {steps} steps a second");
+    };
+    forwarded(1.0);
+    sees_red_alone(&mut room, "alone");
+    red.wait_for_picture(&room_identity);
+
+    green.join_through_page("demo");
+    wait::until("the room sees both", PATIENCE, || {
+        let picture = Picture::read(&room.picture("both.png"));
+        let seen = |mark| picture.share(mark, LEFT).max(picture.share(mark, RIGHT)) > 0.3;
+        (seen(RED) && seen(GREEN)).then_some(())
+    });
+    let _ = green.evaluate("() => window.plenum.room.disconnect()");
+    forwarded(2.0);
+    sees_red_alone(&mut room, "alone-again");
+    room.hang_up();
+    server.stop();
+}
