@@ -322,9 +322,7 @@ impl Leg {
         let Some(codec) = self.picture.codec else { return };
         let path = match (codec, self.forwardable) {
             (VideoCodec::H264, None) => return,
-            (VideoCodec::H264, Some(false)) => {
-                Path::Transcoded(public, Codec::Video(VideoCodec::Vp8))
-            }
+            (_, Some(false)) => Path::Transcoded(public, Codec::Video(VideoCodec::Vp8)),
             (codec, _) => Path::Forwarded(public, Codec::Video(codec)),
         };
         let before = self.video_path.replace(path);

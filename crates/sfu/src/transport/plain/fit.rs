@@ -48,7 +48,8 @@ struct Window {
 
 impl Fit {
     pub fn new(limits: PictureLimits) -> Self {
-        Self { limits, pictures: Pictures::default(), window: None }
+        // Its size and rates are looked at themselves.
+        Self { limits, pictures: Pictures::new(u8::MAX), window: None }
     }
 
     /// Whether the next packet of the stream can go on. If not, the stream is not for this receiver.

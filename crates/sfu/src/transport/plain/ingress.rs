@@ -26,6 +26,8 @@ const MAX_CAPTURE_GAP: Duration = Duration::from_secs(10);
 /// A picture's clock that goes further ahead or back of ours than this, from one packet to the next,
 /// has been set: an encoder began anew. More than any order of B-frames makes.
 const MAX_CLOCK_JUMP: Duration = Duration::from_secs(2);
+/// The level of H.264 that browsers say they take: 3.1, as in `42e01f`.
+const BROWSERS_LEVEL: u8 = 31;
 /// Ticks a second of the tones that we give on.
 const TONE_CLOCK: u64 = 8000;
 
@@ -110,7 +112,7 @@ impl Ingress {
             numbering: Numbering::default(),
             report: None,
             tones: ToneReader::new(),
-            pictures: Pictures::default(),
+            pictures: Pictures::new(BROWSERS_LEVEL),
             received: 0,
             lost_before: 0,
         }
@@ -171,6 +173,11 @@ impl Ingress {
         };
         let key = self.give_on(media, codec, newest, shared)?;
         Ok(Taken { key, replaced })
+    }
+
+    /// When the newest packet came.
+    pub fn newest(&self) -> Option<Instant> {
+        self.source.as_ref()?.newest.map(|(_, at)| at)
     }
 
     /// The SSRC that a key frame is to be asked of.

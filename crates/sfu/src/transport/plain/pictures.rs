@@ -13,11 +13,15 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
 /// Keeps H.264 parameter sets, tells when they are missing, and judges the stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pictures {
     sets: ParameterSets,
     unit: Unit,
     verdict: Option<(VideoCodec, bool)>,
+    /// H.264 levels above it are not taken.
+    max_level: u8,
+    /// Its encoder makes no key frame when it is asked.
+    deaf: bool,
 }
 
 /// What came of the current access unit.
@@ -40,6 +44,29 @@ pub struct Look {
 }
 
 impl Pictures {
+    /// `max_level`: the highest `level_idc` that receivers take.
+    pub fn new(max_level: u8) -> Self {
+        Self {
+            sets: ParameterSets::new(),
+            unit: Unit::default(),
+            verdict: None,
+            max_level,
+            deaf: false,
+        }
+    }
+
+    /// The encoder did or did not make a key frame when it was asked. Whether every browser can
+    /// get the picture as it comes, if that is new.
+    pub fn set_deaf(&mut self, deaf: bool) -> Option<bool> {
+        if std::mem::replace(&mut self.deaf, deaf) == deaf {
+            return None;
+        }
+        match self.verdict? {
+            (VideoCodec::H264, _) => self.verdict_of_sets(),
+            (codec, _) => self.judge(codec, true),
+        }
+    }
+
     /// The parameter sets of the peer's SDP.
     pub fn learn(&mut self, sets: &[Vec<u8>]) {
         for set in sets {
@@ -122,13 +149,16 @@ impl Pictures {
     }
 
     fn verdict_of_sets(&mut self) -> Option<bool> {
-        let yes = |sps: Sps| sps.is_constrained_baseline() && !sps.interlaced && !sps.may_reorder;
+        let max_level = self.max_level;
+        let yes =
+            |sps: Sps| sps.is_constrained_baseline() && !sps.may_reorder && sps.level <= max_level;
         let judged = self.sets.iter().filter_map(Sps::parse).map(yes);
         let yes = judged.reduce(|all, one| all && one)?;
         self.judge(VideoCodec::H264, yes)
     }
 
     fn judge(&mut self, codec: VideoCodec, yes: bool) -> Option<bool> {
+        let yes = yes && !self.deaf;
         (self.verdict.replace((codec, yes)) != Some((codec, yes))).then_some(yes)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtp::lane::MediaPacket;
 use rtp::packet::{Packet, is_rtcp};
@@ -16,6 +16,10 @@ use super::latch::Latch;
 use super::pacer::Pacer;
 use super::reports::FIRST_REPORT;
 use super::{Discarded, Event, LegPort, LegStream, Shared, SrtpKeys, StreamCounters};
+
+/// An encoder that is asked for a key frame makes it within this time, or is taken for one that
+/// makes none.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Sound or picture, both directions.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct Stream {
     pub wanted_of_us: Pacer,
     /// Key frames that we want of the peer.
     wanted_of_peer: Pacer,
+    /// When it was first asked for the key frame that has not come yet.
+    unanswered: Option<Instant>,
     pub fir_seq: u8,
     discarded: Discarded,
 }
@@ -142,6 +148,7 @@ impl Stream {
             reported: 0,
             wanted_of_us: Pacer::default(),
             wanted_of_peer: Pacer::default(),
+            unanswered: None,
             fir_seq: 0,
             discarded: Discarded::default(),
         }
@@ -170,6 +177,7 @@ impl Stream {
         }
         if agreed.as_ref().is_none_or(|new| !new.receive) {
             self.wanted_of_peer.settle();
+            self.unanswered = None;
         }
         if agreed.as_ref().is_none_or(|new| !new.send) {
             self.wanted_of_us.settle();
@@ -230,6 +238,12 @@ impl Stream {
                 }
                 if key {
                     self.wanted_of_peer.settle();
+                }
+                if key || replaced {
+                    self.unanswered = None;
+                }
+                if replaced {
+                    self.hear(false, shared);
                 }
                 Ok(())
             }
@@ -304,6 +318,14 @@ impl Stream {
         }
         if self.can_ask() && self.wanted_of_peer.take(now) {
             self.ask_for_key_frame(now, shared);
+            self.unanswered.get_or_insert(now);
+        }
+        if self.unanswered.is_some_and(|asked| now >= asked + ANSWERS_WITHIN) {
+            // Who sends nothing at all is not deaf.
+            let asked = self.unanswered.take();
+            if self.kind == MediaKind::Video && self.ingress.newest() > asked {
+                self.hear(true, shared);
+            }
         }
         self.report_if_due(now, shared);
     }
@@ -312,7 +334,14 @@ impl Stream {
     pub fn timeout(&self) -> Option<Instant> {
         let report = self.is_agreed().then_some(self.next_report);
         let asked = if self.can_ask() { self.wanted_of_peer.next() } else { None };
-        [report, asked, self.wanted_of_us.next()].into_iter().flatten().min()
+        let unanswered = self.unanswered.map(|asked| asked + ANSWERS_WITHIN);
+        [report, asked, unanswered, self.wanted_of_us.next()].into_iter().flatten().min()
+    }
+
+    fn hear(&mut self, deaf: bool, shared: &mut Shared) {
+        if let Some(yes) = self.ingress.pictures.set_deaf(deaf) {
+            shared.push(Event::Forwardable(yes));
+        }
     }
 
     pub fn agreed(&self) -> Option<&LegStream> {

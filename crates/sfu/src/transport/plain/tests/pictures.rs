@@ -137,3 +137,40 @@ fn another_source_and_a_clock_that_was_set_are_new_beginnings() {
     assert_eq!(one.got.begun_anew, [(VIDEO, 4), (VIDEO, 6)]);
     assert!(are_continuous(&one.got.seqs(VIDEO)));
 }
+
+#[test]
+fn an_encoder_that_gives_no_key_frame_when_asked_is_not_for_browsers() {
+    let mut one = One::new(media(HERE, THERE));
+    one.picture(1, 0, &BASELINE);
+    one.leg.request_key_frame(one.now);
+    for seq in 2..30 {
+        one.picture(seq, u32::from(seq) * 9000, &SLICE);
+        one.run(Duration::from_millis(100));
+    }
+    assert_eq!(one.got.forwardable, [true, false]);
+    // Its next one comes by itself, and it is asked no less.
+    one.picture(30, 270_000, &IDR);
+    assert_eq!(one.got.forwardable, [true, false]);
+}
+
+#[test]
+fn an_encoder_that_answers_late_or_a_peer_that_pauses_is_not_deaf() {
+    let mut one = One::new(media(HERE, THERE));
+    one.picture(1, 0, &BASELINE);
+    one.leg.request_key_frame(one.now);
+    one.run(Duration::from_millis(1900));
+    one.picture(2, 171_000, &IDR);
+    one.run(Duration::from_secs(5));
+    one.leg.request_key_frame(one.now);
+    one.run(Duration::from_secs(5));
+    assert_eq!(one.got.forwardable, [true]);
+}
+
+#[test]
+fn a_level_above_the_browsers_is_not_for_them() {
+    let mut one = One::new(media(HERE, THERE));
+    let mut above = BASELINE;
+    above[3] = 40;
+    one.picture(1, 0, &above);
+    assert_eq!(one.got.forwardable, [false]);
+}
