@@ -22,7 +22,7 @@ BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
     libnss3-tools iproute2 iptables)
-BENCH_PACKAGES=(janus iproute2)
+BENCH_PACKAGES=(janus iproute2 strace)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {

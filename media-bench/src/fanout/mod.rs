@@ -3,6 +3,7 @@
 
 mod client;
 pub mod floor;
+mod futex;
 mod packets;
 mod peer;
 pub mod shard;
@@ -14,6 +15,7 @@ use crate::machine::Span;
 use crate::report::{Against, Aim, Figure, Series};
 use crate::{Plan, measured};
 use floor::Floor;
+use futex::FutexCount;
 use peer::Streaming;
 use shard::OwnShard;
 
@@ -89,8 +91,46 @@ pub fn measure(plan: &Plan) -> Result<Vec<Figure>> {
             figures.push(figure);
         }
     }
+    figures.push(futex_calls(&mut contenders));
     figures.sort_by(|a, b| a.metric.cmp(&b.metric));
     Ok(figures)
+}
+
+/// A packet's way through a shard has no lock that anybody waits for.
+fn futex_calls(contenders: &mut [Box<dyn Contender>]) -> Figure {
+    let title = "2 forwarding, futex calls in 10,000 packets";
+    let mut figure = Figure::new(title, Against::Target, Some((Aim::AtMost, 0.0)));
+    match count_futex_calls(contenders) {
+        Ok(calls) => figure.ours.push(calls),
+        Err(fault) => figure.fault = Some(fault.to_string()),
+    }
+    figure
+}
+
+fn count_futex_calls(contenders: &mut [Box<dyn Contender>]) -> Result<f64> {
+    const PACKETS: u64 = 10_000;
+    /// Steps of the load, each a few thousand packets.
+    const STEPS: usize = 50;
+    let [.., load] = &LOADS;
+    let ours = |all: &[Box<dyn Contender>]| {
+        let ours = all.first().ok_or_else(|| missing("a contender"))?;
+        Ok::<_, Fault>((ours.pid(), ours.received()))
+    };
+    run(load, contenders, 0, WARM_UP)?;
+    let (pid, before) = ours(contenders)?;
+    let count = FutexCount::begin(pid)?;
+    for _ in 0..STEPS {
+        run(load, contenders, 0, WARM_UP)?;
+        if ours(contenders)?.1 - before >= PACKETS {
+            break;
+        }
+    }
+    let packets = ours(contenders)?.1 - before;
+    let calls = count.end()?;
+    if packets < PACKETS {
+        return Err(Fault::Refused(format!("only {packets} packets came under the tracer")));
+    }
+    Ok(calls as f64 * PACKETS as f64 / packets as f64)
 }
 
 /// One series for each contender, in microseconds a packet.
