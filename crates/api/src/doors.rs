@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -59,7 +59,7 @@ impl<L> Doors<L> {
     }
 
     fn enter(&self, address: IpAddr) -> Option<Permit> {
-        let address = network(address);
+        let address = types::client_network(address);
         let mut open = lock(&self.open);
         let here = open.by_address.get(&address).copied().unwrap_or(0);
         if open.total >= self.limits.total || here >= self.limits.per_address {
@@ -96,17 +96,6 @@ impl<L: Listener<Addr = SocketAddr>> Listener for Doors<L> {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-}
-
-/// Whoever has one IPv6 address usually has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }
 

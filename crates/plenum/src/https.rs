@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ struct Turn {
 
 impl Turn {
     fn take(sources: &Arc<Mutex<Sources>>, source: IpAddr) -> Option<Self> {
-        let source = network(source);
+        let source = types::client_network(source);
         let mut locked = lock(sources);
         let count = locked.entry(source).or_default();
         if *count >= HANDSHAKES_PER_SOURCE {
@@ -173,14 +173,6 @@ impl Drop for Turn {
 
 fn lock(sources: &Mutex<Sources>) -> MutexGuard<'_, Sources> {
     sources.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An IPv6 client owns a whole /64.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

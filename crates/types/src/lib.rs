@@ -5,8 +5,10 @@
 
 mod id;
 mod media;
+mod network;
 mod srtp;
 
 pub use id::{Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, TrackId, TrackSid};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
+pub use network::client_network;
 pub use srtp::SrtpSuite;

@@ -1,7 +1,7 @@
 //! How often one address may try: a token bucket for each, in a table of bounded size.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -51,7 +51,9 @@ impl Limiter {
     /// Says whether a try would be allowed, without taking one: for tries of which only the
     /// failures count, such as PINs.
     pub fn check(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
-        let Some(full_at) = self.full_at.get(&bucket_of(address)) else { return Ok(()) };
+        let Some(full_at) = self.full_at.get(&types::client_network(address)) else {
+            return Ok(());
+        };
         let missing = full_at.saturating_duration_since(now) + self.rate.interval;
         let depth = self.rate.interval.saturating_mul(self.rate.burst);
         match missing.checked_sub(depth) {
@@ -62,7 +64,7 @@ impl Limiter {
 
     /// Takes one try whether the bucket has one or not; a bucket never owes more than one burst.
     pub fn charge(&mut self, address: IpAddr, now: Instant) {
-        let bucket = bucket_of(address);
+        let bucket = types::client_network(address);
         if !self.full_at.contains_key(&bucket) && self.full_at.len() >= self.capacity {
             self.make_room(now);
         }
@@ -91,16 +93,6 @@ impl Limiter {
         if let Some(key) = fullest {
             self.full_at.remove(&key);
         }
-    }
-}
-
-fn bucket_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        v4 => v4,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How much a source may ask of us: token buckets by address, bounded in number.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// Sources that are remembered at once (about 4 MiB). Beyond them strangers share one bucket.
@@ -68,7 +68,7 @@ impl Limiter {
     pub(super) fn allow(&mut self, source: IpAddr, now: Instant) -> bool {
         let limit = self.limit;
         let full = Bucket { tokens: f64::from(limit.burst), filled: now };
-        let source = network(source);
+        let source = types::client_network(source);
         if !self.sources.contains_key(&source) && self.sources.len() >= MAX_SOURCES {
             self.sources.retain(|_, bucket| !bucket.is_full(limit, now));
             if self.sources.len() >= MAX_SOURCES {
@@ -76,17 +76,6 @@ impl Limiter {
             }
         }
         self.sources.entry(source).or_insert(full).take(limit, now)
-    }
-}
-
-/// Whoever has one IPv6 address usually has 2^64 of them.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How many connections there may be, of all and of one source.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Connections at a time: each may hold some 70 kB, and as much again in the system.
@@ -45,7 +45,7 @@ impl Admission {
         while let Ok(source) = self.returned.try_recv() {
             self.forget(source);
         }
-        let source = network(source);
+        let source = types::client_network(source);
         let count = self.sources.get(&source).copied().unwrap_or_default();
         if self.total >= MAX_CONNECTIONS || count >= MAX_PER_SOURCE {
             return None;
@@ -63,14 +63,6 @@ impl Admission {
                 self.sources.remove(&source);
             }
         }
-    }
-}
-
-/// An IPv6 client owns a whole /64.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 
