@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::Socket;
 
+use crate::analyse::{self, Picture, WHOLE};
+use crate::machine::Machine;
 use crate::media::{self, Mark};
+use crate::network;
 use crate::story::Story;
 use crate::wait;
 
@@ -28,6 +33,10 @@ const RTP_PORTS: std::ops::Range<u32> = 20_000..32_000;
 const RTP_PORTS_EACH: u32 = 40;
 /// Lines of the log that a failure shows.
 const TAIL: usize = 30;
+/// Distance between what is heard of the other and of oneself.
+const APART_DB: f64 = 40.0;
+/// Displayed frames a second of a clip of fifteen.
+const FRAMES_A_SECOND: f64 = 10.0;
 
 /// What a room system is and can do. It answers calls by itself.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +66,7 @@ impl BaresipConfig {
 /// A room system, ended with its owner. It is in one call at a time.
 pub struct Baresip {
     process: Child,
-    control: TcpStream,
+    control: Socket,
     received: Vec<u8>,
     answers: Vec<Value>,
     events: Vec<Value>,
@@ -66,7 +75,18 @@ pub struct Baresip {
     asked: u32,
     folder: PathBuf,
     config: BaresipConfig,
-    port: u16,
+    place: Place,
+}
+
+/// Where an instance is among others.
+struct Place {
+    address: Ipv4Addr,
+    /// For SIP over UDP and TCP, and TLS beside it.
+    sip: u16,
+    control: u16,
+    rtp: RangeInclusive<u32>,
+    /// Roots to verify certificates with, PEM.
+    roots: Option<PathBuf>,
 }
 
 impl Baresip {
@@ -75,15 +95,34 @@ impl Baresip {
     /// # Panics
     /// When it does not start.
     pub fn start(story: &Story, config: BaresipConfig) -> Self {
+        Self::launch(story, config, None)
+    }
+
+    /// The same on a visitor's machine, where it verifies certificates.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_on(story: &Story, config: BaresipConfig, machine: &Machine) -> Self {
+        Self::launch(story, config, Some(machine))
+    }
+
+    fn launch(story: &Story, config: BaresipConfig, machine: Option<&Machine>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = story.file(&format!("room-{}-{count}", config.mark.name));
-        let (port, control_port) = (free_sip_port(), free_tcp_port());
-        furnish(&folder, config, port, control_port, rtp_ports(count));
+        let place = Place {
+            address: machine.map_or(Ipv4Addr::LOCALHOST, Machine::address),
+            sip: free_sip_port(),
+            control: free_tcp_port(),
+            rtp: rtp_ports(count),
+            roots: machine.and_then(Machine::roots),
+        };
+        furnish(&folder, config, &place);
 
         let log = File::create(folder.join("baresip.log")).expect("its log");
         // It replaces itself by baresip: the process id stays. Lines come as they are written.
-        let mut process = Command::new("stdbuf")
+        let mut process = machine
+            .map_or_else(|| Command::new("stdbuf"), |machine| machine.command("stdbuf"))
             .args(["-oL", "baresip", "-f", ".", "-v", "-s"])
             .current_dir(&folder)
             .stdin(Stdio::null())
@@ -94,7 +133,8 @@ impl Baresip {
         let control = wait::until("baresip listens to its control port", PATIENCE, || {
             let ended = process.try_wait().expect("its state");
             assert!(ended.is_none(), "baresip: {ended:?}\n{}", tail(&folder));
-            TcpStream::connect((Ipv4Addr::LOCALHOST, control_port)).ok()
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, place.control));
+            network::connect(machine.map(Machine::network), address).ok()
         });
         control.set_read_timeout(Some(LOOK)).expect("a timeout");
         let mut baresip = Self {
@@ -107,7 +147,7 @@ impl Baresip {
             asked: 0,
             folder,
             config,
-            port,
+            place,
         };
         // An application that answers has read its configuration and its account.
         baresip.ask("reginfo", "");
@@ -116,11 +156,12 @@ impl Baresip {
 
     /// How others dial it.
     pub fn uri(&self) -> String {
+        let Place { address, sip, .. } = self.place;
         match self.config.transport {
-            "udp" => format!("sip:room@127.0.0.1:{}", self.port),
+            "udp" => format!("sip:room@{address}:{sip}"),
             // Its TLS socket is beside the others.
-            "tls" => format!("sip:room@127.0.0.1:{};transport=tls", self.port + 1),
-            other => format!("sip:room@127.0.0.1:{};transport={other}", self.port),
+            "tls" => format!("sip:room@{address}:{};transport=tls", sip + 1),
+            other => format!("sip:room@{address}:{sip};transport={other}"),
         }
     }
 
@@ -217,6 +258,16 @@ impl Baresip {
         })
     }
 
+    /// Where it sends its audio and its video to.
+    pub fn peer_addresses(&mut self) -> [IpAddr; 2] {
+        ["audio_debug", "video_debug"].map(|stream| {
+            let said = self.ask(stream, "");
+            let remote = said.split_once("remote: ").and_then(|it| it.1.split(':').next());
+            let address = remote.and_then(|it| it.parse().ok());
+            address.unwrap_or_else(|| panic!("{} {stream}: {said}", self.name()))
+        })
+    }
+
     /// How many RTP packets, audio and video, were lost on the way to it so far in this call.
     pub fn lost(&mut self) -> i64 {
         let streams = ["audio_debug", "video_debug"].map(|stream| self.ask(stream, ""));
@@ -262,6 +313,31 @@ impl Baresip {
                 samples.get(..wanted).map(|it| (it.to_vec(), rate))
             })
         })
+    }
+
+    /// It sees and hears the one other, and not itself; nothing is lost meanwhile.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn receives(&mut self, other: Mark) {
+        let own = self.config.mark;
+        wait::until("pictures are displayed", PATIENCE, || (self.frames() > 0).then_some(()));
+        let lost = self.lost();
+        let (began, before) = (Instant::now(), self.frames());
+        let (samples, rate) = self.heard(2.0);
+        let frames = (self.frames() - before) as f64 / began.elapsed().as_secs_f64();
+        assert!(frames >= FRAMES_A_SECOND, "{} sees {frames} frames a second", own.name);
+
+        let heard = analyse::level_at(&samples, rate, other.tone);
+        let echo = analyse::level_at(&samples, rate, own.tone);
+        assert!(heard > -40.0, "{} hears {} at {heard} dB", own.name, other.name);
+        assert!(heard - echo >= APART_DB, "{}: {heard} dB against {echo} dB", own.name);
+
+        let picture = Picture::read(&self.picture("sees.png"));
+        let share = picture.share(other, WHOLE);
+        assert!(share > 0.7, "{} fills {share} of {}'s picture", other.name, own.name);
+        assert!(picture.counter(WHOLE).is_some(), "{} sees no frame counter", own.name);
+        assert_eq!(self.lost(), lost, "packets lost on the way to {}", own.name);
     }
 
     /// Its name in messages: that of its mark.
@@ -343,13 +419,8 @@ impl Drop for Baresip {
 }
 
 /// Writes what baresip reads at its start. Names are relative: it cuts long ones off.
-fn furnish(
-    folder: &Path,
-    config: BaresipConfig,
-    port: u16,
-    control_port: u16,
-    rtp: std::ops::RangeInclusive<u32>,
-) {
+fn furnish(folder: &Path, config: BaresipConfig, place: &Place) {
+    let Place { address, sip, control, rtp, roots } = place;
     fs::create_dir_all(folder.join("rec")).expect("its folder");
     let clip = media::room_clip(config.mark, config.seconds);
     symlink(clip.avi, folder.join("clip.avi")).expect("its clip");
@@ -366,7 +437,7 @@ fn furnish(
     };
     let encryption = if config.srtp { ";mediaenc=srtp-mand" } else { "" };
     let account = format!(
-        "<sip:room@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={audio};\
+        "<sip:room@{address}:{sip}>;regint=0;answermode=auto;audio_codecs={audio};\
          video_codecs={}{encryption}\n",
         config.video
     );
@@ -374,12 +445,12 @@ fn furnish(
 
     // Without a player: the recording is made as packets are decoded.
     let mut lines = format!(
-        "sip_listen 127.0.0.1:{port}\n\
+        "sip_listen {address}:{sip}\n\
          sip_certificate tls.pem\n\
-         net_interface 127.0.0.1\n\
+         net_interface {address}\n\
          rtp_ports {}-{}\n\
          rtp_stats yes\n\
-         ctrl_tcp_listen 127.0.0.1:{control_port}\n\
+         ctrl_tcp_listen 127.0.0.1:{control}\n\
          audio_source aufile,tone.wav\n\
          ausrc_srate 48000\n\
          ausrc_channels 1\n\
@@ -400,6 +471,10 @@ fn furnish(
         media::HEIGHT,
         media::FPS,
     );
+    if let Some(roots) = roots {
+        symlink(roots, folder.join("roots.pem")).expect("its roots");
+        lines.push_str("sip_cafile roots.pem\n");
+    }
     let modules = [
         ("module", "opus g722 g711 sndfile aufile avcodec vp8 avformat fakevideo snapshot srtp"),
         ("module_tmp", "account"),
@@ -444,7 +519,7 @@ fn free_sip_port() -> u16 {
 }
 
 /// Ports for an instance that no other of this process has, and hardly one of another.
-fn rtp_ports(count: u32) -> std::ops::RangeInclusive<u32> {
+fn rtp_ports(count: u32) -> RangeInclusive<u32> {
     let places = RTP_PORTS.len() as u32 / RTP_PORTS_EACH;
     let place = (std::process::id().wrapping_mul(7) % places + count) % places;
     let first = RTP_PORTS.start + place * RTP_PORTS_EACH;

@@ -1,11 +1,13 @@
 //! A person in a real Chromium, with a picture and a tone of their own.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::driver::{Driver, Inbound, inbound, samples};
+use crate::machine::Machine;
 use crate::media::{self, Mark};
 use crate::network::{self, Network};
 use crate::person::Person;
@@ -50,8 +52,19 @@ impl Browser {
     /// # Panics
     /// When it does not start.
     pub fn launch_in(mark: Mark, origin: &str, network: Option<&Network>) -> Self {
+        Self::start(mark, origin, network::command(network, "node"))
+    }
+
+    /// The same on a visitor's machine.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn launch_on(mark: Mark, origin: &str, machine: &Machine) -> Self {
+        Self::start(mark, origin, machine.command("node"))
+    }
+
+    fn start(mark: Mark, origin: &str, mut command: Command) -> Self {
         let clip = media::clip(mark);
-        let mut command = network::command(network, "node");
         command.arg(workspace().join("tests/browser/driver.mjs"));
         let driver = Driver::start(mark.name, &mut command);
         let (identity, origin) = (String::new(), origin.to_owned());
@@ -60,6 +73,14 @@ impl Browser {
         browser
             .ask(json!({ "command": "launch", "video": video, "audio": audio, "origin": origin }));
         browser
+    }
+
+    /// Goes to an address, as its user types it.
+    ///
+    /// # Errors
+    /// With why no page is shown, like `net::ERR_CONNECTION_REFUSED`.
+    pub fn open(&mut self, url: &str) -> Result<(), String> {
+        self.driver.try_ask(&json!({ "command": "goto", "url": url })).map(drop)
     }
 
     /// Joins a meeting through the page, as its user does.
@@ -195,6 +216,16 @@ impl Browser {
 
     /// What carries each of its peer connections: `udp` or `tcp`.
     pub fn transports(&mut self) -> Vec<String> {
+        self.of_candidates("local", "protocol")
+    }
+
+    /// Where each of its peer connections sends to.
+    pub fn peer_addresses(&mut self) -> Vec<String> {
+        self.of_candidates("remote", "address")
+    }
+
+    /// A property of the candidate that each of its peer connections uses on one side.
+    fn of_candidates(&mut self, side: &str, property: &str) -> Vec<String> {
         let script = "async () => {
             const found = [];
             for (const connection of window.testConnections) {
@@ -203,12 +234,13 @@ impl Browser {
                 const reports = [...stats.values()];
                 const transport = reports.find((it) => it.type === 'transport');
                 const pair = stats.get(transport?.selectedCandidatePairId);
-                const local = stats.get(pair?.localCandidateId);
-                found.push(local?.protocol ?? 'none');
+                const candidate = stats.get(pair?.SIDECandidateId);
+                found.push(candidate?.PROPERTY ?? 'none');
             }
             return found;
         }";
-        let found = self.evaluate(script);
+        let script = script.replace("SIDE", side).replace("PROPERTY", property);
+        let found = self.evaluate(&script);
         let list = found.as_array().cloned().unwrap_or_default();
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     }

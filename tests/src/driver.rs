@@ -52,16 +52,28 @@ impl Driver {
     /// # Panics
     /// When it fails.
     pub fn ask(&mut self, command: &Value) -> Value {
+        let name = self.name;
+        self.try_ask(command).unwrap_or_else(|error| panic!("{name}: {command}: {error}"))
+    }
+
+    /// The same where it may fail.
+    ///
+    /// # Errors
+    /// With what went wrong.
+    ///
+    /// # Panics
+    /// When the driver ended.
+    pub fn try_ask(&mut self, command: &Value) -> Result<Value, String> {
         let input = self.input.as_mut().expect("an open driver");
         writeln!(input, "{command}").expect("the driver listens");
         let mut line = String::new();
         self.output.read_line(&mut line).expect("the driver answers");
         let answer: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("the driver ended at {command}: {line}"));
-        if let Some(error) = answer["error"].as_str() {
-            panic!("{}: {command}: {error}", self.name);
+        match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer["value"].clone()),
         }
-        answer["value"].clone()
     }
 }
 

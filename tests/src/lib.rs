@@ -10,6 +10,7 @@ pub mod caller;
 pub mod device;
 pub mod driver;
 pub mod lips;
+pub mod machine;
 pub mod media;
 pub mod network;
 pub mod person;

@@ -89,27 +89,36 @@ pub fn meet(story: &Story, people: &mut [&mut dyn Person]) {
     for person in people.iter_mut() {
         let me = person.mark();
         for (identity, mark) in all.iter().filter(|it| it.1 != me) {
-            let steps = person.steps(identity, 3.0) as f64 / 3.0;
-            assert!(steps >= STEPS_A_SECOND, "{} sees {steps} steps a second", me.name);
-
-            let file = story.file(&format!("{}-sees-{}.png", me.name, mark.name));
-            person.picture(identity, &file);
-            let share = Picture::read(&file).share(*mark, WHOLE);
-            assert!(share > 0.7, "{} fills {share} of {}'s picture", mark.name, me.name);
-
-            let heard = person.record(identity, 2.0);
-            let recording = story.file(&format!("{}-hears-{}.wav", me.name, mark.name));
-            std::fs::write(recording, wav(&heard)).expect("a recording is written");
-            // The first moments of a recording hold the filter's start.
-            let heard = &heard[heard.len() / 4..];
-            let (other, own) = (analyse::level(heard, mark.tone), analyse::level(heard, me.tone));
-            assert!(other > -40.0, "{} hears {} at {other} dB", me.name, mark.name);
-            assert!(other - own >= APART_DB, "{}: {other} dB against {own} dB", me.name);
+            receives(story, *person, identity, *mark);
         }
     }
     for (person, before) in people.iter_mut().zip(lost_before) {
         assert_eq!(person.lost(), before, "packets lost on the way to {}", person.mark().name);
     }
+}
+
+/// It sees and hears somebody, and not itself.
+///
+/// # Panics
+/// When it does not.
+pub fn receives(story: &Story, person: &mut dyn Person, identity: &str, mark: Mark) {
+    let me = person.mark();
+    let steps = person.steps(identity, 3.0) as f64 / 3.0;
+    assert!(steps >= STEPS_A_SECOND, "{} sees {steps} steps a second", me.name);
+
+    let file = story.file(&format!("{}-sees-{}.png", me.name, mark.name));
+    person.picture(identity, &file);
+    let share = Picture::read(&file).share(mark, WHOLE);
+    assert!(share > 0.7, "{} fills {share} of {}'s picture", mark.name, me.name);
+
+    let heard = person.record(identity, 2.0);
+    let recording = story.file(&format!("{}-hears-{}.wav", me.name, mark.name));
+    std::fs::write(recording, wav(&heard)).expect("a recording is written");
+    // The first moments of a recording hold the filter's start.
+    let heard = &heard[heard.len() / 4..];
+    let (other, own) = (analyse::level(heard, mark.tone), analyse::level(heard, me.tone));
+    assert!(other > -40.0, "{} hears {} at {other} dB", me.name, mark.name);
+    assert!(other - own >= APART_DB, "{}: {other} dB against {own} dB", me.name);
 }
 
 /// Somebody left at this moment: tile and tone are gone for everybody else in time.

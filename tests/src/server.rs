@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,13 @@ const STOPS_WITHIN: Duration = Duration::from_secs(10);
 /// A running server on this machine, ended with its owner.
 pub struct Server {
     process: Child,
-    /// `http://127.0.0.1:port`.
+    /// Where browsers open it: `http://127.0.0.1:port`, or over HTTPS where it has that.
     pub origin: String,
+    /// Where it listens for plain HTTP.
+    pub http: SocketAddr,
     /// Where it listens for SIP, by transport: `udp`, `tcp`, `tls`.
     sip: HashMap<String, SocketAddr>,
+    network: Option<Network>,
 }
 
 /// Ports for the media of room systems: below those that systems give out by themselves, above
@@ -62,6 +66,20 @@ impl Server {
         Self::launch(story, &configuration, &[], None)
     }
 
+    /// Starts it as for the public of a network, with these meetings alone: HTTPS and SIP over TLS by
+    /// the local authority.
+    ///
+    /// # Panics
+    /// When it is not built or does not start.
+    pub fn start_for(story: &Story, configuration: &str, network: &Network) -> Self {
+        let configuration = format!(
+            "[sfu]\nannounced_addresses = [\"{}\"]\n[http]\ntls_listen = \"0.0.0.0:0\"\n\
+             {configuration}",
+            network.address()
+        );
+        Self::launch(story, &configuration, &[], Some(network))
+    }
+
     /// The same as [`Server::start_with`] in a network of the story's own.
     ///
     /// # Panics
@@ -76,20 +94,23 @@ impl Server {
         more: &[&str],
         network: Option<&Network>,
     ) -> Self {
-        let program = target().join("debug/plenum");
-        assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
+        // Where nobody else comes by, nobody else is listened to.
+        let reached = network.map_or(Ipv4Addr::LOCALHOST, Network::address);
+        let listen =
+            if reached.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let listen = SocketAddr::from((listen, 0)).to_string();
         let log = File::create(story.file("server.log")).expect("the server's log");
         let file = story.file("plenum.toml");
         std::fs::write(&file, configuration).expect("the configuration");
-        let mut process = network::command(network, program)
+        let mut process = network::command(network, program())
             .args(["serve", "--config"])
             .arg(file)
             .args(more)
             .env("PLENUM_DATA_DIR", story.file("data"))
-            .env("PLENUM_HTTP_LISTEN", "127.0.0.1:0")
-            .env("PLENUM_SIP_UDP_LISTEN", "127.0.0.1:0")
-            .env("PLENUM_SIP_TCP_LISTEN", "127.0.0.1:0")
-            .env("PLENUM_SIP_TLS_LISTEN", "127.0.0.1:0")
+            .env("PLENUM_HTTP_LISTEN", &listen)
+            .env("PLENUM_SIP_UDP_LISTEN", &listen)
+            .env("PLENUM_SIP_TCP_LISTEN", &listen)
+            .env("PLENUM_SIP_TLS_LISTEN", &listen)
             .env("PLENUM_RTP_PORT_MIN", RTP_PORTS[0])
             .env("PLENUM_RTP_PORT_MAX", RTP_PORTS[1])
             .env("PLENUM_SFU_SHARDS", "1")
@@ -102,12 +123,19 @@ impl Server {
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let (mut origin, mut sip) = (None, HashMap::new());
+        // What it prints may be an announced address, which tests do not reach.
+        let here = |address: &str| {
+            let address = address.split('/').next().expect("an address");
+            let address: SocketAddr = address.parse().expect("an address");
+            SocketAddr::from((reached, address.port()))
+        };
+        let (mut http, mut https, mut sip) = (None, None, HashMap::new());
         for line in &mut lines {
             let line = line.expect("its output");
             if let Some((_, address)) = line.split_once("http://") {
-                let address = here(address.trim_end_matches('/'));
-                origin = Some(format!("http://{address}"));
+                http = Some(here(address));
+            } else if let Some((_, address)) = line.split_once("https://") {
+                https = Some(here(address));
             } else if let Some((_, dial)) = line.split_once("sip:MEETING@") {
                 let (address, transport) = dial.split_once(";transport=").unwrap_or((dial, "udp"));
                 sip.insert(transport.to_owned(), here(address));
@@ -115,10 +143,27 @@ impl Server {
                 break;
             }
         }
-        let origin = origin.expect("it prints its address");
+        let http = http.expect("it prints its address");
+        let origin = https.map_or(format!("http://{http}"), |https| format!("https://{https}"));
         // It must never block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, origin, sip }
+        Self { process, origin, http, sip, network: network.cloned() }
+    }
+
+    /// The root certificate of its local authority, as `plenum authority` prints it.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn authority(story: &Story) -> String {
+        let printed = Command::new(program())
+            .args(["authority", "--config"])
+            .arg(story.file("plenum.toml"))
+            .env("PLENUM_DATA_DIR", story.file("data"))
+            .output()
+            .expect("the program starts");
+        let complaint = String::from_utf8_lossy(&printed.stderr);
+        assert!(printed.status.success(), "plenum authority: {complaint}");
+        String::from_utf8(printed.stdout).expect("PEM")
     }
 
     /// What a room system dials for a meeting, over `udp`, `tcp` or `tls`.
@@ -181,8 +226,8 @@ impl Server {
     }
 
     fn request(&self, method: &str, path: &str, head: &str, body: &str) -> String {
-        let address = self.origin.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).expect("the server");
+        let address = self.http;
+        let mut stream = network::connect(self.network.as_ref(), address).expect("the server");
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}\
              Content-Length: {}\r\n\r\n{body}",
@@ -223,10 +268,10 @@ impl Drop for Server {
     }
 }
 
-/// Where an address that it prints, perhaps an announced one, is reached by tests.
-fn here(address: &str) -> SocketAddr {
-    let address: SocketAddr = address.parse().expect("an address");
-    SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+fn program() -> PathBuf {
+    let program = target().join("debug/plenum");
+    assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
+    program
 }
 
 /// A port that was free a moment ago.

@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::media::{BLUE, Mark, RED};
 use tests::story::Story;
@@ -11,37 +10,14 @@ use tests::wait;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
-/// Distance between what is heard of the other and of oneself.
-const APART_DB: f64 = 40.0;
-/// Displayed frames a second of a clip of fifteen.
-const FRAMES_A_SECOND: f64 = 10.0;
-
-/// A room sees and hears the other, and not itself.
-fn receives(room: &mut Baresip, own: Mark, other: Mark) {
-    wait::until("pictures are displayed", PATIENCE, || (room.frames() > 0).then_some(()));
-    let (began, before) = (Instant::now(), room.frames());
-    let (samples, rate) = room.heard(2.0);
-    let frames = (room.frames() - before) as f64 / began.elapsed().as_secs_f64();
-    assert!(frames >= FRAMES_A_SECOND, "{} sees {frames} frames a second", own.name);
-
-    let heard = analyse::level_at(&samples, rate, other.tone);
-    let echo = analyse::level_at(&samples, rate, own.tone);
-    assert!(heard > -40.0, "{} hears {} at {heard} dB", own.name, other.name);
-    assert!(heard - echo >= APART_DB, "{}: {heard} dB against {echo} dB", own.name);
-
-    let picture = Picture::read(&room.picture("sees.png"));
-    let share = picture.share(other, WHOLE);
-    assert!(share > 0.7, "{} fills {share} of {}'s picture", other.name, own.name);
-    assert!(picture.counter(WHOLE).is_some(), "{} sees no frame counter", own.name);
-    assert_eq!(room.lost(), 0, "packets lost on the way to {}", own.name);
-}
 
 fn call(story: &Story, config: impl Fn(Mark) -> BaresipConfig) -> (Baresip, Baresip) {
     let [mut red, mut blue] = [RED, BLUE].map(|mark| Baresip::start(story, config(mark)));
     red.dial(&blue.uri());
     blue.wait_for_call();
-    receives(&mut red, RED, BLUE);
-    receives(&mut blue, BLUE, RED);
+    red.receives(BLUE);
+    blue.receives(RED);
+    assert_eq!([red.lost(), blue.lost()], [0; 2], "packets were lost");
     (red, blue)
 }
 
