@@ -258,14 +258,19 @@ impl Baresip {
         })
     }
 
-    /// Where it sends its audio and its video to.
-    pub fn peer_addresses(&mut self) -> [IpAddr; 2] {
-        ["audio_debug", "video_debug"].map(|stream| {
+    /// Where it sends its audio and its video to, and where from both come to it.
+    pub fn peer_addresses(&mut self) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        for stream in ["audio_debug", "video_debug"] {
             let said = self.ask(stream, "");
-            let remote = said.split_once("remote: ").and_then(|it| it.1.split(':').next());
-            let address = remote.and_then(|it| it.parse().ok());
-            address.unwrap_or_else(|| panic!("{} {stream}: {said}", self.name()))
-        })
+            for word in ["remote: ", "IP="] {
+                let found = said.split_once(word).and_then(|it| it.1.split(':').next());
+                let address = found.and_then(|it| it.parse().ok());
+                let name = self.name();
+                addresses.push(address.unwrap_or_else(|| panic!("{name} {stream}: {said}")));
+            }
+        }
+        addresses
     }
 
     /// How many RTP packets, audio and video, were lost on the way to it so far in this call.

@@ -17,6 +17,8 @@ use crate::wait;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The addresses of two machines on one wire.
 const WIRED: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 86, 0, 1), Ipv4Addr::new(10, 86, 0, 2)];
+/// Another one of the first, which the system prefers: what is sent from a wildcard has it.
+const PREFERRED: Ipv4Addr = Ipv4Addr::new(10, 86, 0, 3);
 
 /// Holds a network with loopback. Gone with its owner.
 const HOLD: &str = "ip link set lo up && echo ready && exec cat";
@@ -46,7 +48,8 @@ impl Network {
         network
     }
 
-    /// Two machines of one building, joined by a wire: they have nothing else in common.
+    /// Two machines of one building, joined by a wire: they have nothing else in common. The first
+    /// has one more address than others know.
     ///
     /// # Panics
     /// Where the system gives no namespaces.
@@ -56,6 +59,7 @@ impl Network {
         // In the first one's user namespace: whoever is root there may join them.
         let second = Self::hold(&mut first.enter(&["--", "unshare", "--net"]), there);
         first.run(&format!("ip link add wire type veth peer name wire netns {}", second.holder()));
+        first.run(&format!("ip address add {PREFERRED}/24 dev wire"));
         let machines = [first, second];
         for (machine, gateway) in machines.iter().zip([there, here]) {
             machine.run(&format!(

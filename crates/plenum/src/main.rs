@@ -5,6 +5,7 @@ mod certificate;
 mod config;
 mod http;
 mod https;
+mod media_ip;
 mod room_systems;
 mod serve;
 

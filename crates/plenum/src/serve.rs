@@ -21,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::{Config, ConfigError, Log, LogFormat, Rtp};
 use crate::http::{Servers, redirecting};
+use crate::media_ip;
 use crate::room_systems::{self, RoomSystemsError};
 
 /// The key by which the page's own tokens are signed; its secret is made at start.
@@ -81,7 +82,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let keys = Arc::new(std::mem::take(&mut config.keys));
     let mcu = Mcu::start(McuConfig::default()).map_err(|error| set_up(error.to_string()))?;
     let Rtp { port_min, port_max } = config.rtp;
-    let ports = PortRange::new(config.http.listen.ip(), port_min, port_max);
+    let ports = PortRange::new(media_ip::of(&config)?, port_min, port_max);
     let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
@@ -154,9 +155,9 @@ fn start_shards(config: &Config) -> Result<(Vec<ShardHandle>, Option<TcpAcceptor
         0 => cores,
         count => usize::from(count),
     };
-    let ip = config.http.listen.ip();
+    let ip = media_ip::of(config)?;
     let failed = |what, address| move |source| ServeError::Listen { what, address, source };
-    let tcp_listen = SocketAddr::new(ip, config.sfu.tcp_port);
+    let tcp_listen = SocketAddr::new(config.http.listen.ip(), config.sfu.tcp_port);
     let tcp_failed = failed("WebRTC over TCP", tcp_listen);
     let tcp = match config.sfu.tcp_port {
         0 => None,

@@ -56,7 +56,8 @@ section! {
         /// The TCP port for WebRTC where UDP does not pass; 0: none.
         tcp_port: u16 [0..=65535] = 7881;
         /// The addresses under which browsers and room systems reach this server. May be left out
-        /// where a listener above or below has an address of its own instead of a wildcard.
+        /// where a listener above or below has an address of its own instead of a wildcard. The only
+        /// one, if this machine has it, is also where UDP ports for media are.
         announced_addresses: Vec<IpAddr> = Vec::new(),
             dev vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], example "[\"203.0.113.10\"]";
     }
