@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcu::Mcu;
 use room::{Command, Join, LeaveReason, Permissions, Refusal, RoomSettings};
@@ -16,6 +16,7 @@ use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackI
 
 use crate::access::Directory;
 use crate::bridge::LegFormat;
+use crate::clock::Clock;
 use crate::ids::random_id;
 use crate::leg::Link;
 use crate::meeting::{self, ExecuteError, JoinMedia, MeetingHandle, MeetingSnapshot};
@@ -93,6 +94,7 @@ pub struct Conference {
 }
 
 struct Inner {
+    clock: Clock,
     directory: Arc<Directory>,
     shards: Vec<ShardHandle>,
     mcu: Arc<Mcu>,
@@ -116,7 +118,19 @@ impl Conference {
         mcu: Arc<Mcu>,
         ports: PortRange,
     ) -> Self {
+        Self::with_clock(Clock::system(), directory, shards, mcu, ports)
+    }
+
+    /// As [`Conference::new`], by a clock that is not the system's.
+    pub fn with_clock(
+        clock: Clock,
+        directory: Arc<Directory>,
+        shards: Vec<ShardHandle>,
+        mcu: Arc<Mcu>,
+        ports: PortRange,
+    ) -> Self {
         let inner = Inner {
+            clock,
             directory,
             shards,
             mcu,
@@ -216,7 +230,8 @@ impl Conference {
                 max_participants: settings.max_participants,
                 created_at_ms: now_ms(),
             };
-            meeting::start(settings, shard.clone(), self.inner.mcu.clone())
+            let clock = self.inner.clock.clone();
+            meeting::start(settings, shard.clone(), self.inner.mcu.clone(), clock)
         });
         Ok((meeting.clone(), shard))
     }
@@ -230,9 +245,10 @@ impl Conference {
         let peer = PeerId(self.next_id());
         let sid = ParticipantSid::new(random_id("PA_"));
         let (connections, reachable) = (request.connections, shard.reachable().clone());
+        let now = self.inner.clock.now();
         // A certificate is made: too long for a thread that serves others.
         let session = tokio::task::spawn_blocking(move || {
-            Box::new(Session::new(connections, &reachable, Instant::now()))
+            Box::new(Session::new(connections, &reachable, now))
         })
         .await
         .map_err(|_| ExecuteError::Over)?;
@@ -297,6 +313,10 @@ impl Conference {
     /// What makes sound and picture for room systems.
     pub fn mcu(&self) -> &Mcu {
         &self.inner.mcu
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 
     pub(crate) fn ports(&self) -> &PortRange {

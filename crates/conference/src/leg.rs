@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
 use room::{Command, LeaveReason, MemberChange, Notice, PublishRequest, TrackChange, TrackInfo};
@@ -64,7 +64,7 @@ impl LegSeat {
     /// Keys that do not fit their suite.
     pub fn start(self, media: LegMedia, format: LegFormat) -> Result<Leg, SrtpError> {
         let Self { conference, peer, shard, sockets } = self;
-        let now = Instant::now();
+        let now = conference.clock().now();
         let numbers = LegNumbers {
             audio_ssrc: rand::random(),
             video_ssrc: rand::random(),

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod bridge;
+mod clock;
 mod conference;
 mod dialling;
 mod ids;
@@ -14,6 +15,7 @@ mod meeting;
 mod member;
 
 pub use bridge::{LegAudio, LegFormat};
+pub use clock::{Clock, ClockHand};
 pub use conference::{Conference, JoinError, JoinRequest, Participant};
 pub use dialling::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 pub use ids::random_id;

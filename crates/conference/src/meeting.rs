@@ -16,6 +16,7 @@ use tracing::Instrument;
 use types::{MeetingId, PeerId};
 
 use crate::bridge::{LegFormat, MeetingBridge};
+use crate::clock::Clock;
 use crate::conference::LegJoin;
 use crate::media;
 use crate::member::{EventSorter, MemberEvent, send_data};
@@ -136,7 +137,12 @@ impl MeetingHandle {
 }
 
 /// Starts a meeting's actor.
-pub(crate) fn start(settings: RoomSettings, shard: ShardHandle, mcu: Arc<Mcu>) -> MeetingHandle {
+pub(crate) fn start(
+    settings: RoomSettings,
+    shard: ShardHandle,
+    mcu: Arc<Mcu>,
+    clock: Clock,
+) -> MeetingHandle {
     let (actor, inbox) = mpsc::unbounded_channel();
     let id = settings.id.clone();
     let news = actor.downgrade();
@@ -148,19 +154,22 @@ pub(crate) fn start(settings: RoomSettings, shard: ShardHandle, mcu: Arc<Mcu>) -
     let bridge = MeetingBridge::new(mcu, shard.clone(), id.to_string(), events);
     // It outlives whoever came first.
     let span = tracing::info_span!(parent: None, "meeting", meeting = %id, sid = %settings.sid);
+    let now = clock.now();
     let meeting = Meeting {
-        room: Room::new(settings, Instant::now()),
+        clock,
+        room: Room::new(settings, now),
         shard,
         bridge,
         adapters: HashMap::new(),
         actor: actor.downgrade(),
-        empty_since: Some(Instant::now()),
+        empty_since: Some(now),
     };
     tokio::spawn(meeting.run(inbox).instrument(span));
     MeetingHandle { id, actor }
 }
 
 struct Meeting {
+    clock: Clock,
     room: Room,
     shard: ShardHandle,
     bridge: MeetingBridge,
@@ -173,6 +182,7 @@ impl Meeting {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<ActorMessage>) {
         tracing::info!("the meeting begins");
         metrics::gauge!("plenum_meetings").increment(1.0);
+        let clock = self.clock.clone();
         loop {
             let wake = self.wake_at();
             tokio::select! {
@@ -180,8 +190,8 @@ impl Meeting {
                     Some(message) => self.handle(message),
                     None => break,
                 },
-                () = tokio::time::sleep_until(wake.into()) => {
-                    let effects = self.room.handle_timeout(Instant::now());
+                () = clock.sleep_until(wake) => {
+                    let effects = self.room.handle_timeout(self.clock.now());
                     self.carry_out(effects);
                     if self.is_finished() {
                         break;
@@ -232,7 +242,7 @@ impl Meeting {
         events: mpsc::Sender<MemberEvent>,
     ) -> Result<(), Refusal> {
         let (peer, identity, kind) = (join.peer, join.identity.clone(), join.kind);
-        let effects = self.room.handle(Command::Join(join), Instant::now())?;
+        let effects = self.room.handle(Command::Join(join), self.clock.now())?;
         tracing::info!(%peer, %identity, ?kind, "a participant joins");
         metrics::counter!("plenum_joins_total").increment(1);
         self.adapters.insert(peer, events.clone());
@@ -268,7 +278,7 @@ impl Meeting {
                 return;
             }
             for command in commands {
-                if let Ok(effects) = self.room.handle(command, Instant::now()) {
+                if let Ok(effects) = self.room.handle(command, self.clock.now()) {
                     self.carry_out(effects);
                 }
             }
@@ -276,7 +286,7 @@ impl Meeting {
     }
 
     fn execute(&mut self, command: Command) -> Result<(), Refusal> {
-        let effects = self.room.handle(command, Instant::now())?;
+        let effects = self.room.handle(command, self.clock.now())?;
         let roster = |it: &Effect| {
             matches!(it, Effect::Tell { notice: Notice::Participants(_), .. } | Effect::Media(_))
         };
@@ -389,18 +399,18 @@ impl Meeting {
             .into_iter()
             .flatten()
             .min()
-            .unwrap_or_else(|| Instant::now() + EMPTY_LINGER)
+            .unwrap_or_else(|| self.clock.now() + EMPTY_LINGER)
     }
 
     fn note_empty(&mut self) {
         if !self.room.is_empty() {
             self.empty_since = None;
         } else if self.empty_since.is_none() {
-            self.empty_since = Some(Instant::now());
+            self.empty_since = Some(self.clock.now());
         }
     }
 
     fn is_finished(&self) -> bool {
-        self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_LINGER)
+        self.empty_since.is_some_and(|since| self.clock.now() >= since + EMPTY_LINGER)
     }
 }

@@ -1,6 +1,7 @@
 //! Threads and sockets: each shard on a thread of its own, with one UDP port; and the TCP port for
 //! all of them.
 
+mod inline;
 mod legs;
 mod ports;
 mod tcp;
@@ -26,6 +27,7 @@ use crate::transport::webrtc::{Reachable, Transport};
 use legs::LegIo;
 use tcp::{Arrived, TcpIo};
 
+pub use inline::{InlineShard, inline};
 pub use ports::{LegSockets, NoPorts, PortRange};
 pub use tcp::{TcpAcceptor, TcpPort};
 
@@ -60,7 +62,7 @@ pub struct ShardConfig {
 #[derive(Clone)]
 pub struct ShardHandle {
     commands: Sender<Message>,
-    waker: Arc<Waker>,
+    bell: Arc<dyn Wake + Send + Sync>,
     reachable: Reachable,
     counters: Arc<SharedCounters>,
     thread: Arc<OnceLock<JoinHandle<()>>>,
@@ -77,7 +79,7 @@ enum Message {
 }
 
 /// Wakes a shard's thread to read its lanes.
-struct Bell(Arc<Waker>);
+struct Bell(Waker);
 
 impl Wake for Bell {
     fn wake(&self) {
@@ -98,6 +100,18 @@ struct SharedCounters {
     legs_lost_there: AtomicU64,
 }
 
+impl SharedCounters {
+    fn publish(&self, counters: ShardCounters) {
+        self.packets_in.store(counters.packets_in, Ordering::Relaxed);
+        self.packets_out.store(counters.packets_out, Ordering::Relaxed);
+        self.strays.store(counters.strays, Ordering::Relaxed);
+        self.lanes_dropped.store(counters.lanes_dropped, Ordering::Relaxed);
+        self.legs_received.store(counters.legs_received, Ordering::Relaxed);
+        self.legs_lost.store(counters.legs_lost, Ordering::Relaxed);
+        self.legs_lost_there.store(counters.legs_lost_there, Ordering::Relaxed);
+    }
+}
+
 impl ShardHandle {
     /// Sends a command. Nothing happens if the shard has ended.
     pub fn send(&self, command: Command) {
@@ -112,13 +126,13 @@ impl ShardHandle {
 
     fn tell(&self, message: Message) {
         if self.commands.send(message).is_ok() {
-            Bell(self.waker.clone()).wake();
+            self.bell.wake();
         }
     }
 
     /// What lanes into this shard have to ring.
     pub fn bell(&self) -> Arc<dyn Wake + Send + Sync> {
-        Arc::new(Bell(self.waker.clone()))
+        self.bell.clone()
     }
 
     /// Where sessions of this shard are reached.
@@ -139,7 +153,7 @@ impl ShardHandle {
         }
     }
 
-    /// Whether the shard's thread has ended.
+    /// Whether the shard has no thread that runs: it has ended, or never had one ([`inline`]).
     pub fn is_finished(&self) -> bool {
         self.thread.get().is_none_or(JoinHandle::is_finished)
     }
@@ -160,7 +174,7 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
     let local = udp.first().copied().unwrap_or(bound);
     let poll = Poll::new()?;
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+    let bell = Arc::new(Bell(Waker::new(poll.registry(), WAKE)?));
     let (commands, inbox) = channel();
     let counters = Arc::new(SharedCounters::default());
     let now = Instant::now();
@@ -180,7 +194,7 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
         .spawn(move || driver.run())?;
     let handle = ShardHandle {
         commands,
-        waker,
+        bell,
         reachable: Reachable { udp, tcp: config.tcp.clone() },
         counters,
         thread: Arc::new(OnceLock::new()),
@@ -229,7 +243,7 @@ impl Driver {
                 self.shard.handle_timeout(now);
                 self.shard.flush(now);
                 self.transmit();
-                self.publish_counters();
+                self.counters.publish(self.shard.counters());
                 if commands + datagrams + self.readable.len() == 0 || stopping {
                     break;
                 }
@@ -337,16 +351,5 @@ impl Driver {
         for peer in self.shard.take_ended_legs() {
             self.legs.remove(self.poll.registry(), peer);
         }
-    }
-
-    fn publish_counters(&self) {
-        let counters = self.shard.counters();
-        self.counters.packets_in.store(counters.packets_in, Ordering::Relaxed);
-        self.counters.packets_out.store(counters.packets_out, Ordering::Relaxed);
-        self.counters.strays.store(counters.strays, Ordering::Relaxed);
-        self.counters.lanes_dropped.store(counters.lanes_dropped, Ordering::Relaxed);
-        self.counters.legs_received.store(counters.legs_received, Ordering::Relaxed);
-        self.counters.legs_lost.store(counters.legs_lost, Ordering::Relaxed);
-        self.counters.legs_lost_there.store(counters.legs_lost_there, Ordering::Relaxed);
     }
 }

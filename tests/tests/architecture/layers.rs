@@ -10,7 +10,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (2, &["room", "sfu", "mcu", "record"]),
     (3, &["conference"]),
     (4, &["livekit", "gateway", "api", "web", "store", "auth", "cluster"]),
-    (5, &["plenum", "media-bench", "fuzz", "tests"]),
+    (5, &["plenum", "media-bench", "fuzz", "tests", "world"]),
 ];
 
 /// `api` serves the page's files; nothing else in a layer knows its neighbour.
@@ -25,8 +25,8 @@ const SINGLE_USERS: &[(&str, &str)] = &[
     ("str0m", "sfu"),
 ];
 
-/// The test kit and the benchmark play the peers, so they speak the peers' protocols.
-const PLAYS_PEERS: &[&str] = &["media-bench", "tests"];
+/// The test kits and the benchmark play the peers, so they speak the peers' protocols.
+const PLAYS_PEERS: &[&str] = &["media-bench", "tests", "world"];
 
 /// The layer of a crate of ours, 0 (words) to 5 (programs).
 pub fn layer(name: &str) -> Option<u8> {

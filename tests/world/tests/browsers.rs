@@ -1,0 +1,31 @@
+//! Browsers among themselves.
+
+use world::{BLUE, RED, Weather, World, ms, seconds};
+
+#[test]
+fn two_meet_over_a_lossy_network_and_retransmission_mends_the_pictures() {
+    let mut world = World::new(7);
+    let weather = Weather::FAIR.delayed(60).losing(0.02);
+    let anna = world.browser("anna").shows(RED).over(weather);
+    let boris = world.browser("boris").shows(BLUE).over(weather);
+    anna.joins(&mut world);
+    boris.joins(&mut world);
+    world.until(seconds(5), || anna.sees(BLUE) && boris.sees(RED));
+    let met = world.now();
+    world.pass(seconds(20));
+    for (who, other, own) in [(&anna, BLUE, RED), (&boris, RED, BLUE)] {
+        assert!(who.sees(other) && who.hears(other));
+        assert!(!who.sees(own) && who.loudness(own) < -50.0, "{} dB", who.loudness(own));
+        let (loss, freeze) = (who.residual_loss(), who.longest_freeze(met));
+        println!(
+            "loss {loss:.5}, freeze {freeze:?}, concealed {:.4}, first {:?}, {} pictures",
+            who.concealed(),
+            who.first(),
+            who.pictures()
+        );
+        assert!(loss <= 0.001, "{loss}");
+        assert!(freeze < ms(800), "{freeze:?}");
+        // Sound is not sent again: what two links lose is made up for.
+        assert!(who.concealed() < 0.06, "{}", who.concealed());
+    }
+}
