@@ -372,6 +372,8 @@ impl Page {
                 let answer = SdpAnswer::from_sdp_string(&sdp).expect("an answer");
                 let pending = self.pending.take().expect("an offer that was answered");
                 self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer that fits");
+                // It has something to do now.
+                self.timeout = self.ether.now();
                 self.offer_sections();
             }
             MemberEvent::SectionsNeeded { audio: 0, video: 0 } => self.asks_anew = true,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use conference::{LegAudio, LegEvent, LegFormat, Participant};
@@ -45,6 +46,7 @@ pub(crate) struct Device {
     claps: bool,
     encrypts: bool,
     line: Option<Line>,
+    is_out: Arc<AtomicBool>,
     pub(crate) sent: Vec<Parcel>,
 }
 
@@ -79,6 +81,7 @@ impl Room {
             claps: false,
             encrypts: false,
             line: None,
+            is_out: Arc::default(),
             sent: Vec::new(),
         })))
     }
@@ -195,6 +198,11 @@ impl Room {
         self.look().got().map_or(0, |it| it.screen.shows.len())
     }
 
+    /// Whether the server put it out, or lost it.
+    pub fn is_out(&self) -> bool {
+        self.look().is_out.load(Ordering::Relaxed)
+    }
+
     /// By how much each clap's sound is captured later than its flash, in ms, by what sender
     /// reports say.
     pub fn lips(&self) -> Vec<f64> {
@@ -286,8 +294,10 @@ impl Device {
         });
         let ports: [(LegPort, u16); 4] = std::array::from_fn(|i| (LegPort::ALL[i], ports[i]));
         world.take_ports(leg.peer(), ports);
+        let is_out = self.is_out.clone();
         world.spawn(async move {
             while !matches!(leg.next_event().await, LegEvent::Lost | LegEvent::Out(_)) {}
+            is_out.store(true, Ordering::Relaxed);
         });
         ports
     }

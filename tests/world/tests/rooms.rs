@@ -1,0 +1,158 @@
+//! Room systems among browsers.
+
+use world::{BLUE, GREEN, RED, Weather, World, ms, seconds};
+
+/// Sound against picture, in ms: what nobody notices.
+fn is_in_sync(lips: &[f64]) {
+    assert!(lips.len() >= 5, "{} claps", lips.len());
+    assert!(lips.iter().all(|it| it.abs() <= 80.0), "{lips:?}");
+}
+
+/// Claps from the `skipped`th on.
+fn after(skipped: usize, lips: &[f64]) -> &[f64] {
+    &lips[skipped.min(lips.len())..]
+}
+
+#[test]
+fn a_room_gets_the_composed_picture_and_the_mix_and_browsers_get_its_own() {
+    let mut world = World::new(11);
+    let anna = world.browser("anna").shows(RED);
+    let boris = world.browser("boris").shows(BLUE).in_h264();
+    let hall = world.room("hall").shows(GREEN).in_opus().encrypts();
+    anna.joins(&mut world);
+    boris.joins(&mut world);
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.sees(RED) && hall.sees(BLUE));
+    world.until(seconds(5), || anna.sees(GREEN) && boris.sees(GREEN));
+    world.pass(seconds(3));
+    assert!(hall.hears(RED) && hall.hears(BLUE));
+    assert!(!hall.sees(GREEN) && hall.loudness(GREEN) < -50.0, "{} dB", hall.loudness(GREEN));
+    // Two tiles, side by side.
+    assert!(hall.share(RED) > 0.2 && hall.share(BLUE) > 0.2);
+    for browser in [&anna, &boris] {
+        assert!(browser.sees(GREEN) && browser.hears(GREEN));
+    }
+}
+
+#[test]
+fn a_rooms_pictures_go_on_over_a_link_that_loses_one_in_a_hundred() {
+    let mut world = World::new(12);
+    let anna = world.browser("anna").shows(RED);
+    let hall = world.room("hall").shows(GREEN).over(Weather::FAIR.delayed(30).losing(0.01));
+    anna.joins(&mut world);
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.sees(RED) && anna.sees(GREEN));
+    let met = world.now();
+    for _ in 0..20 {
+        world.pass(seconds(1));
+        assert!(hall.hears(RED) && anna.hears(GREEN), "sound goes on");
+    }
+    let freezes = (hall.longest_freeze(met), anna.longest_freeze(met));
+    println!("{freezes:?}, {:?}, {:?}", hall.key_frames(), anna.key_frames());
+    assert!(freezes.0 < seconds(2) && freezes.1 < seconds(2), "{freezes:?}");
+    // There is no retransmission on plain RTP: what was lost is begun anew.
+    let (asked, was_asked) = hall.key_frames();
+    assert!(asked > 0 && was_asked > 1, "{asked} asked, {was_asked} asked for");
+    assert!(hall.sees(RED) && anna.sees(GREEN));
+}
+
+#[test]
+fn a_room_that_falls_silent_for_three_seconds_comes_back_in_sync() {
+    let mut world = World::new(13);
+    let anna = world.browser("anna").shows(RED).claps();
+    let hall = world.room("hall").shows(GREEN).claps();
+    anna.joins(&mut world);
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.sees(RED) && anna.sees(GREEN));
+    world.pass(seconds(8));
+    hall.is_cut_off(seconds(3));
+    world.pass(ms(2900));
+    assert!(!anna.sees(GREEN) && !anna.hears(GREEN) && !hall.sees(RED) && !hall.hears(RED));
+    assert!(!hall.is_out(), "three seconds are no reason to put it out");
+    world.until(ms(100 + 1500), || hall.sees(RED) && anna.sees(GREEN));
+    let (at_hall, at_anna) = (hall.lips().len(), anna.lips().len());
+    // Sound that was there for a second is known by its note.
+    world.until(seconds(2), || hall.hears(RED) && anna.hears(GREEN));
+    world.pass(seconds(10));
+    assert!(hall.sees(RED) && hall.hears(RED) && anna.sees(GREEN) && anna.hears(GREEN));
+    println!("{:?}\n{:?}", hall.lips(), anna.lips());
+    is_in_sync(after(at_hall, &hall.lips()));
+    is_in_sync(after(at_anna, &anna.lips()));
+}
+
+#[test]
+fn bursts_and_packets_out_of_order_stop_neither_sound_nor_picture() {
+    let mut world = World::new(14);
+    let rough = Weather::FAIR.delayed(20).jittery(15).reordering(0.03).doubling(0.01);
+    let anna = world.browser("anna").shows(RED).claps().over(rough);
+    let hall = world.room("hall").shows(GREEN).claps().over(rough);
+    anna.joins(&mut world);
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.sees(RED) && anna.sees(GREEN));
+    world.pass(seconds(6));
+    let settled = (hall.lips().len(), anna.lips().len());
+    let since = world.now();
+    for _ in 0..5 {
+        hall.is_cut_off(ms(300));
+        world.pass(seconds(3));
+        assert!(hall.hears(RED) && anna.hears(GREEN), "sound goes on");
+        assert!(hall.sees(RED) && anna.sees(GREEN), "pictures go on");
+    }
+    let freezes = (hall.longest_freeze(since), anna.longest_freeze(since));
+    println!("{freezes:?}\n{:?}\n{:?}", hall.lips(), anna.lips());
+    assert!(freezes.0 < seconds(2) && freezes.1 < seconds(2), "{freezes:?}");
+    is_in_sync(after(settled.0, &hall.lips()));
+    is_in_sync(after(settled.1, &anna.lips()));
+}
+
+#[test]
+fn a_late_joiner_sees_a_forwarded_room_at_once() {
+    for seed in 20..24 {
+        let mut world = World::new(seed);
+        let anna = world.browser("anna").shows(RED);
+        let hall = world.room("hall").shows(GREEN);
+        anna.joins(&mut world);
+        hall.calls(&mut world);
+        world.until(seconds(5), || hall.sees(RED) && anna.sees(GREEN));
+        world.pass(ms(2_000 + 130 * (seed - 20)));
+        // 100 ms there and back.
+        let boris = world.browser("boris").over(Weather::FAIR.delayed(50));
+        boris.joins(&mut world);
+        let room = world.until(seconds(10), || boris.sees(GREEN));
+        let all = room + world.until(seconds(10), || boris.sees(GREEN) && boris.sees(RED));
+        println!("{:?}, room {room:?}, all {all:?}, {:?}", boris.first(), boris.key_frames());
+        assert!(all <= ms(1500), "the first picture after {room:?}, all after {all:?}");
+    }
+}
+
+#[test]
+fn a_second_room_with_the_same_view_costs_no_second_encode() {
+    let mut world = World::new(15);
+    // So many that a grid has no room for more.
+    let anna = world.browser("anna").shows(RED);
+    anna.joins(&mut world);
+    for number in 2..=16 {
+        world.browser(&format!("guest {number}")).joins(&mut world);
+        world.pass(ms(50));
+    }
+    let hall = world.room("hall");
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.share(RED) > 0.03 && hall.hears(RED));
+    let encoded = |world: &mut World| {
+        let before = world.mixing();
+        world.pass(seconds(4));
+        let after = world.mixing();
+        (after.video_encoded - before.video_encoded, after.audio_encoded - before.audio_encoded)
+    };
+    let for_one = encoded(&mut world);
+    let den = world.room("den");
+    den.calls(&mut world);
+    world.until(seconds(5), || den.share(RED) > 0.03 && den.hears(RED));
+    assert_eq!(world.compositions(), 1);
+    let shown = (hall.pictures(), den.pictures());
+    let for_two = encoded(&mut world);
+    println!("{for_one:?} {for_two:?}");
+    assert!(hall.pictures() - shown.0 > 50 && den.pictures() - shown.1 > 50);
+    assert!(for_two.0.abs_diff(for_one.0) <= 2, "{for_one:?} pictures and sounds, {for_two:?}");
+    assert!(for_two.1.abs_diff(for_one.1) <= 2, "{for_one:?} pictures and sounds, {for_two:?}");
+}
