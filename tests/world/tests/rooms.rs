@@ -145,6 +145,7 @@ fn a_second_room_with_the_same_view_costs_no_second_encode() {
         (after.video_encoded - before.video_encoded, after.audio_encoded - before.audio_encoded)
     };
     let for_one = encoded(&mut world);
+    // Neither is seen: there is no room for a seventeenth and an eighteenth tile.
     let den = world.room("den");
     den.calls(&mut world);
     world.until(seconds(5), || den.share(RED) > 0.03 && den.hears(RED));

@@ -216,16 +216,16 @@ impl VideoControl {
 
     /// Brings compositions, scenes and the decoders' work in line with what is asked for.
     fn rebuild(&mut self) {
+        let mut order: Vec<SourceId> = self.sources.keys().copied().collect();
+        order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut wanted: HashMap<CompositionKey, BTreeSet<SinkId>> = HashMap::new();
         for (id, sink) in &self.sinks {
-            let exclude = sink.exclude.filter(|source| self.sources.contains_key(source));
-            let exclude = exclude.filter(|_| !matches!(sink.layout, Layout::Single(_)));
+            let exclude = sink.exclude.filter(|_| !matches!(sink.layout, Layout::Single(_)));
+            let exclude = exclude.filter(|own| self.is_placed(*own, sink, &order));
             let key = CompositionKey { format: sink.format, layout: sink.layout, exclude };
             wanted.entry(key).or_default().insert(*id);
         }
         self.compositions.retain(|key, _| wanted.contains_key(key));
-        let mut order: Vec<SourceId> = self.sources.keys().copied().collect();
-        order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut tiles: HashMap<SourceId, (u32, u32)> = HashMap::new();
         self.scenes += 1;
         for (key, watchers) in wanted {
@@ -238,6 +238,14 @@ impl VideoControl {
             self.run(key, Arc::new(scene), watchers);
         }
         self.tell_tiles(&tiles);
+    }
+
+    /// Whether a viewer would see `source` if nobody were left out for it. Where there is no room
+    /// for `source` anyway, its own picture is that of everybody else: one encode serves both.
+    fn is_placed(&self, source: SourceId, sink: &Sink, order: &[SourceId]) -> bool {
+        let VideoFormat { width, height, .. } = sink.format;
+        let places = layout::arrange(sink.layout, width, height, order, self.speaker);
+        places.iter().any(|place| place.source == source)
     }
 
     fn scene(&self, order: &[SourceId], key: &CompositionKey) -> Scene {
