@@ -152,10 +152,14 @@ impl Browser {
     /// Has a link of this weather.
     #[must_use]
     pub fn over(self, weather: Weather) -> Self {
-        let page = self.page();
-        page.ether.network().change(page.address.ip(), weather);
-        drop(page);
+        self.weather(weather);
         self
+    }
+
+    /// Its link has this weather from now on.
+    pub fn weather(&self, weather: Weather) {
+        let page = self.look();
+        page.ether.network().change(page.address.ip(), weather);
     }
 
     /// Everything to and from it is lost for so long.

@@ -85,51 +85,65 @@ pub struct Parcel {
 struct Direction {
     weather: Weather,
     chance: [u64; 2],
-    carried: HashMap<Kind, u64>,
+    /// Of each kind, the last millisecond in which one was carried, and how many were in it.
+    carried: HashMap<Kind, (u64, u64)>,
+    /// The streams, in the order of their coming: their own names are random.
+    streams: Vec<u32>,
     latest: Instant,
     cut_until: Instant,
 }
 
-/// What tells packets apart without their keys (RFC 7983), so that the fate of one kind does not
-/// depend on how many handshakes and checks there were.
+/// What tells packets apart without their keys (RFC 7983).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Handshake(u8),
     Rtcp,
-    Rtp(u8),
-}
-
-impl Kind {
-    fn of(contents: &[u8]) -> Self {
-        match contents {
-            [128..=191, 192..=223, ..] => Self::Rtcp,
-            [128..=191, second, ..] => Self::Rtp(second & 0x7f),
-            [first, ..] => Self::Handshake(first / 20),
-            [] => Self::Handshake(0),
-        }
-    }
-
-    const fn number(self) -> u64 {
-        match self {
-            Self::Handshake(first) => first as u64,
-            Self::Rtcp => 0x100,
-            Self::Rtp(payload_type) => 0x200 + payload_type as u64,
-        }
-    }
+    Rtp(usize),
 }
 
 impl Direction {
+    fn kind(&mut self, contents: &[u8]) -> Kind {
+        match contents {
+            [128..=191, 192..=223, ..] => Kind::Rtcp,
+            [128..=191, _, _, _, _, _, _, _, a, b, c, d, ..] => {
+                let ssrc = u32::from_be_bytes([*a, *b, *c, *d]);
+                let place = self.streams.iter().position(|it| *it == ssrc);
+                Kind::Rtp(place.unwrap_or_else(|| {
+                    self.streams.push(ssrc);
+                    self.streams.len() - 1
+                }))
+            }
+            [first, ..] => Kind::Handshake(first / 20),
+            [] => Kind::Handshake(0),
+        }
+    }
+
+    /// Chance for one packet. It follows from the moment, the stream, and how many of its kind go
+    /// at that moment: not from all that went before, which is not alike in two runs, for keys and
+    /// names are random.
+    fn chance(&mut self, contents: &[u8], since: Duration) -> Chance {
+        let kind = self.kind(contents);
+        let moment = since.as_millis() as u64;
+        let (last, count) = self.carried.entry(kind).or_default();
+        *count = if *last == moment { *count + 1 } else { 0 };
+        *last = moment;
+        let kind = match kind {
+            Kind::Handshake(first) => u64::from(first),
+            Kind::Rtcp => 0x100,
+            Kind::Rtp(place) => 0x200 + place as u64,
+        };
+        let [seed, direction] = self.chance;
+        Chance::of(&[seed, direction, kind, moment, *count])
+    }
+
     /// When copies of a packet arrive; none if it is lost.
     fn fate(&mut self, contents: &[u8], start: Instant, now: Instant) -> Vec<Instant> {
-        let kind = Kind::of(contents);
-        let count = self.carried.entry(kind).or_default();
-        *count += 1;
+        let since = now.saturating_duration_since(start);
+        let mut chance = self.chance(contents, since);
         let [seed, direction] = self.chance;
-        let mut chance = Chance::of(&[seed, direction, kind.number(), *count]);
         let Weather { delay, jitter, loss, twice, overtaken, bursts } = self.weather;
         let lost = chance.hits(loss);
         let burst = bursts.is_some_and(|(length, every)| {
-            let since = now.saturating_duration_since(start);
             let round = (since.as_micros() / every.as_micros().max(1)) as u64;
             let spare = every.saturating_sub(length);
             let begin = spare.mul_f64(Chance::of(&[seed, direction, round]).share());
@@ -178,6 +192,7 @@ impl Network {
             weather: Weather::FAIR,
             chance: [self.seed, number],
             carried: HashMap::new(),
+            streams: Vec::new(),
             latest: self.start,
             cut_until: self.start,
         };

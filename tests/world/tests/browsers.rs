@@ -29,3 +29,19 @@ fn two_meet_over_a_lossy_network_and_retransmission_mends_the_pictures() {
         assert!(who.concealed() < 0.06, "{}", who.concealed());
     }
 }
+
+#[test]
+fn sound_and_picture_stay_in_step() {
+    let mut world = World::new(8);
+    let weather = Weather::FAIR.delayed(40).jittery(30).losing(0.01);
+    let anna = world.browser("anna").shows(RED).claps().over(weather);
+    let boris = world.browser("boris").shows(BLUE).in_h264().claps().over(weather);
+    anna.joins(&mut world);
+    boris.joins(&mut world);
+    world.pass(seconds(12));
+    for who in [&anna, &boris] {
+        let lips = who.lips();
+        println!("{lips:?}");
+        assert!(lips.len() >= 5 && lips.iter().all(|it| it.abs() < 60.0), "{lips:?}");
+    }
+}

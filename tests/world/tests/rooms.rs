@@ -106,7 +106,7 @@ fn bursts_and_packets_out_of_order_stop_neither_sound_nor_picture() {
 }
 
 #[test]
-fn a_late_joiner_sees_a_forwarded_room_at_once() {
+fn a_late_joiner_sees_a_forwarded_room_within_a_second_and_a_half() {
     for seed in 20..24 {
         let mut world = World::new(seed);
         let anna = world.browser("anna").shows(RED);
@@ -123,6 +123,21 @@ fn a_late_joiner_sees_a_forwarded_room_at_once() {
         println!("{:?}, room {room:?}, all {all:?}, {:?}", boris.first(), boris.key_frames());
         assert!(all <= ms(1500), "the first picture after {room:?}, all after {all:?}");
     }
+}
+
+#[test]
+fn who_joins_later_gets_a_rooms_sound_and_picture_in_step() {
+    let mut world = World::new(16);
+    let anna = world.browser("anna").shows(RED);
+    let hall = world.room("hall").shows(GREEN).claps();
+    anna.joins(&mut world);
+    hall.calls(&mut world);
+    world.pass(seconds(7));
+    let boris = world.browser("boris").over(Weather::FAIR.delayed(50));
+    boris.joins(&mut world);
+    world.pass(seconds(12));
+    println!("{:?}", boris.lips());
+    is_in_sync(&boris.lips());
 }
 
 #[test]
