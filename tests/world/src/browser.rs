@@ -570,7 +570,9 @@ impl Page {
         let Some(stream) = self.streams.get_mut(&ssrc) else { return };
         let timestamp = packet.header.timestamp;
         let rate = stream.codec.clock_rate();
-        let capture = packet.last_sender_info.as_ref().and_then(|info| {
+        // str0m reports on streams of which nothing was sent yet: RTP time 0, which means nothing.
+        let report = packet.last_sender_info.as_ref().filter(|it| it.sender_packet_count > 0);
+        let capture = report.and_then(|info| {
             let ticks = timestamp.wrapping_sub(info.rtp_time.numer() as u32) as i32;
             // Of the sender's clock, which is one for all its streams.
             let ntp = info.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;

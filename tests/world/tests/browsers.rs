@@ -26,7 +26,7 @@ fn two_meet_over_a_lossy_network_and_retransmission_mends_the_pictures() {
         assert!(loss <= 0.001, "{loss}");
         assert!(freeze < ms(800), "{freeze:?}");
         // Sound is not sent again: what two links lose is made up for.
-        assert!(who.concealed() < 0.06, "{}", who.concealed());
+        assert!((0.02..0.06).contains(&who.concealed()), "{}", who.concealed());
     }
 }
 
@@ -44,4 +44,18 @@ fn sound_and_picture_stay_in_step() {
         println!("{lips:?}");
         assert!(lips.len() >= 5 && lips.iter().all(|it| it.abs() < 60.0), "{lips:?}");
     }
+}
+
+#[test]
+#[ignore = "fails: str0m reports RTP time 0 before the first packet, and sound again after 5 s"]
+fn who_joins_can_play_sound_and_picture_in_step_within_three_seconds() {
+    let mut world = World::new(9);
+    let anna = world.browser("anna").shows(RED).claps();
+    anna.joins(&mut world);
+    world.pass(seconds(7));
+    let boris = world.browser("boris");
+    boris.joins(&mut world);
+    world.pass(seconds(5));
+    let lips = boris.lips();
+    assert!(lips.len() >= 2 && lips.iter().all(|it| it.abs() < 60.0), "{lips:?}");
 }
