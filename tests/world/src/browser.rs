@@ -241,6 +241,11 @@ impl Browser {
         page.screens().map(|it| it.longest_freeze(since, now)).max().unwrap_or(now - since)
     }
 
+    /// Frames that came whole and could not be decoded all the same.
+    pub fn undecodable(&self) -> usize {
+        self.look().screens().map(|it| it.undecodable).sum()
+    }
+
     /// Key frames that it asked for, and those that it was asked for.
     pub fn key_frames(&self) -> (usize, usize) {
         let page = self.look();

@@ -188,6 +188,11 @@ impl Room {
         device.got().map_or(now - since, |it| it.screen.longest_freeze(since, now))
     }
 
+    /// Frames that came whole and could not be decoded all the same.
+    pub fn undecodable(&self) -> usize {
+        self.look().got().map_or(0, |it| it.screen.undecodable)
+    }
+
     /// Key frames that it asked for, and those that it was asked for.
     pub fn key_frames(&self) -> (usize, usize) {
         self.look().got().map_or((0, 0), |it| (it.screen.asks, it.key_frames_asked))

@@ -26,6 +26,8 @@ pub struct Screen {
     pub shows: Vec<Instant>,
     /// Requests for key frames.
     pub asks: usize,
+    /// Frames that came whole and could not be decoded.
+    pub undecodable: usize,
     /// Moments of capture at which flashes began.
     pub flashes: Vec<Instant>,
     flashing: bool,
@@ -51,6 +53,7 @@ impl Screen {
             broken: true,
             shows: Vec::new(),
             asks: 0,
+            undecodable: 0,
             flashes: Vec::new(),
             flashing: false,
         }
@@ -102,7 +105,16 @@ impl Screen {
             return;
         }
         self.broken = false;
-        let Some(picture) = self.decoder.decode(&frame.data).expect("a picture") else { return };
+        let picture = match self.decoder.decode(&frame.data) {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return,
+            Err(_) => {
+                // Whole, and yet of no use: a key frame without its parameter sets.
+                self.undecodable += 1;
+                self.broken = true;
+                return;
+            }
+        };
         self.shown = Some(picture);
         self.shows.push(now);
         let flashing = self.share(FLASH) > 0.2;

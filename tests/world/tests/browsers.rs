@@ -59,3 +59,18 @@ fn who_joins_can_play_sound_and_picture_in_step_within_three_seconds() {
     let lips = boris.lips();
     assert!(lips.len() >= 2 && lips.iter().all(|it| it.abs() < 60.0), "{lips:?}");
 }
+
+#[test]
+#[ignore = "fails: a track begins at a slice whose parameter sets were lost, and they come too late"]
+fn whoever_begins_to_watch_h264_begins_with_its_parameter_sets() {
+    let weather = Weather::FAIR.delayed(60).jittery(20).losing(0.15);
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let anna = world.browser("anna").shows(RED).over(weather);
+        let boris = world.browser("boris").shows(BLUE).in_h264().over(weather);
+        anna.joins(&mut world);
+        boris.joins(&mut world);
+        world.pass(seconds(3));
+        assert_eq!(anna.undecodable(), 0, "seed {seed}");
+    }
+}
