@@ -186,7 +186,9 @@ fn meet_and_leave(name: &str, config: BaresipConfig) {
         let (samples, rate) = room.heard(1.0);
         let [red, green] = [RED, GREEN].map(|it| analyse::level_at(&samples, rate, it.tone));
         if green > -40.0 && green - red >= APART_DB {
-            break format!("{begins_after:.1?} after it left: red {red:.1} dB, green {green:.1} dB");
+            break format!(
+                "{begins_after:.1?} after it left: red {red:.1} dB, green {green:.1} dB"
+            );
         }
         assert!(
             left.elapsed() < GONE_WITHIN + Duration::from_secs(1),
