@@ -30,6 +30,10 @@ pub use negotiate::{Answer, NegotiationError, Offer};
 /// Round-trip and loss figures are taken this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often sound's sender reports go out. The first one goes before the first packet and says
+/// nothing: until the next one receivers cannot play sound in step with its picture.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How many peer connections the client makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
@@ -328,6 +332,7 @@ fn connection(reachable: &Reachable, now: Instant) -> Rtc {
         .set_rtp_mode(true)
         .set_ice_lite(true)
         .set_stats_interval(Some(STATS_INTERVAL))
+        .set_rtcp_report_interval_audio(REPORT_INTERVAL)
         .enable_av1(true)
         .enable_opus(true, true)
         .build(now);
