@@ -3,7 +3,7 @@
 use room::{MediaEffect, VideoWanted};
 use sfu::core::{LayerSpec, Wanted};
 use sfu::{AudioHints, Command, Publication, TrackLabel};
-use types::TrackSource;
+use types::{Codec, TrackSource};
 
 /// The shard's command for an effect.
 pub fn command(effect: MediaEffect) -> Command {
@@ -16,7 +16,12 @@ pub fn command(effect: MediaEffect) -> Command {
                 .collect();
             let audio =
                 AudioHints { dtx: info.dtx, stereo: info.stereo, redundancy: !info.red_disabled };
-            Command::Publish { peer, publication: Publication { track, kind, cids, layers, audio } }
+            let codec = match Codec::from_mime(&info.mime) {
+                Some(Codec::Video(codec)) => Some(codec),
+                _ => None,
+            };
+            let publication = Publication { track, kind, cids, layers, audio, codec };
+            Command::Publish { peer, publication }
         }
         MediaEffect::Unpublish(track) => Command::Unpublish(track),
         MediaEffect::Subscribe { peer, track, kind, source, publisher, sid } => {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use types::{Codec, MediaKind, PeerId, TrackId};
+use types::{Codec, MediaKind, PeerId, TrackId, VideoCodec};
 
 use rtp::lane::{LaneRx, LaneTx};
 
@@ -218,6 +218,9 @@ pub struct Publication {
     pub layers: Vec<LayerSpec>,
     /// Opus parameters for the publisher's encoder.
     pub audio: AudioHints,
+    /// The codec of a picture, where the client said which it wants to send: the answer puts it
+    /// first.
+    pub codec: Option<VideoCodec>,
 }
 
 /// What the answer asks of an Opus encoder (RFC 7587 section 6.1).

@@ -1,5 +1,7 @@
 //! One function for each parser of what a peer sends that is our own, for fuzzers. None may panic.
 
+use types::VideoCodec;
+
 use crate::command::{AudioHints, TrackLabel};
 use crate::transport::webrtc::sdp_text::{self, Rewriting};
 
@@ -14,7 +16,10 @@ pub fn webrtc_sdp(data: &[u8]) {
     let Some(sections) = sdp_text::split(&text) else { return };
     let label = TrackLabel { publisher: "P".into(), track: "T".into(), group: None };
     let ways = [
-        Rewriting::Publishes(AudioHints { dtx: true, stereo: true, redundancy: true }),
+        Rewriting::Publishes {
+            audio: AudioHints { dtx: true, stereo: true, redundancy: true },
+            codec: Some(VideoCodec::H264),
+        },
         Rewriting::Carries(label),
         Rewriting::Spare,
     ];

@@ -122,6 +122,7 @@ pub fn serve() -> Result<()> {
                 cids: Vec::new(),
                 layers: vec![LayerSpec { index: 0, width: 1280, height: 720 }],
                 audio: AudioHints::default(),
+                codec: None,
             };
             shard.send(Command::Publish { peer, publication });
         } else {

@@ -26,6 +26,7 @@ pub struct Published {
     pub kind: MediaKind,
     pub cids: Vec<String>,
     pub audio: AudioHints,
+    pub codec: Option<VideoCodec>,
     pub mid: Option<Mid>,
     flows: bool,
 }
@@ -78,9 +79,10 @@ impl Ingress {
 impl Session {
     /// The client will send this track.
     pub fn publish(&mut self, publication: Publication) {
-        let Publication { track, kind, cids, audio, .. } = publication;
+        let Publication { track, kind, cids, audio, codec, .. } = publication;
         self.published.retain(|it| it.track != track);
-        self.published.push(Published { track, kind, cids, audio, mid: None, flows: false });
+        let (mid, flows) = (None, false);
+        self.published.push(Published { track, kind, cids, audio, codec, mid, flows });
     }
 
     /// The client's track ends.

@@ -276,8 +276,9 @@ impl Session {
         let wire = Mid::from(mid);
         if role.sends {
             let published = self.published.iter().find(|it| it.mid == Some(wire));
-            let hints = published.map_or(AudioHints::default(), |it| it.audio);
-            return Some(Rewriting::Publishes(hints));
+            let audio = published.map_or(AudioHints::default(), |it| it.audio);
+            let codec = published.and_then(|it| it.codec);
+            return Some(Rewriting::Publishes { audio, codec });
         }
         let carried = self.carried.iter().find(|it| it.mid == Some(wire));
         Some(carried.map_or(Rewriting::Spare, |it| Rewriting::Carries(it.label.clone())))

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use types::MediaKind;
+use types::{MediaKind, VideoCodec};
 
 use crate::command::{AudioHints, TrackLabel};
 
@@ -36,8 +36,13 @@ pub struct SectionRole {
 /// How an answered section is to be rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rewriting {
-    /// Left as str0m wrote it, but for what the publisher's Opus encoder is asked.
-    Publishes(AudioHints),
+    /// Left as str0m wrote it, but for what the publisher's encoders are asked.
+    Publishes {
+        /// Of Opus.
+        audio: AudioHints,
+        /// Which codec of a picture the client wants to send.
+        codec: Option<VideoCodec>,
+    },
     /// Carries this track to the client.
     Carries(TrackLabel),
     /// Carries nothing now.
@@ -102,10 +107,13 @@ impl Section {
         let (opus, red) = (self.payload_type("opus"), self.payload_type("red"));
         for line in &self.lines {
             match rewriting {
-                Rewriting::Publishes(hints) if line.starts_with("m=audio ") => {
-                    push_line(out, &by_preference(line, red.filter(|_| !hints.redundancy)));
+                Rewriting::Publishes { audio, .. } if line.starts_with("m=audio ") => {
+                    push_line(out, &last(line, red.filter(|_| !audio.redundancy)));
                 }
-                Rewriting::Publishes(hints) => write_publishing(line, opus, *hints, out),
+                Rewriting::Publishes { codec, .. } if line.starts_with("m=video ") => {
+                    push_line(out, &first(line, codec.and_then(|it| self.format_of(it))));
+                }
+                Rewriting::Publishes { audio, .. } => write_publishing(line, opus, *audio, out),
                 Rewriting::Carries(label) => write_carrying(line, label, out),
                 Rewriting::Spare => write_spare(line, out),
             }
@@ -119,11 +127,42 @@ impl Section {
         }
     }
 
-    fn payload_type(&self, codec: &str) -> Option<&str> {
-        self.lines.iter().find_map(|line| {
+    fn payload_type(&self, codec: &'static str) -> Option<&str> {
+        self.payload_types(codec).next()
+    }
+
+    fn payload_types(&self, codec: &'static str) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(move |line| {
             let (pt, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
             name.split('/').next()?.eq_ignore_ascii_case(codec).then_some(pt)
         })
+    }
+
+    /// In which format a client is to send a codec. VP8 is not asked for: who can send it offers it
+    /// first, or has another first on purpose, as old clients do that name no codec.
+    fn format_of(&self, codec: VideoCodec) -> Option<&str> {
+        match codec {
+            VideoCodec::Vp8 => None,
+            VideoCodec::Vp9 => self.payload_type("VP9"),
+            VideoCodec::Av1 => self.payload_type("AV1"),
+            VideoCodec::H264 => {
+                self.payload_types("H264").min_by_key(|pt| self.unfitness_for_rooms(pt))
+            }
+        }
+    }
+
+    /// Room systems read constrained baseline; browsers send mode 1 best, which needs no small
+    /// slices.
+    fn unfitness_for_rooms(&self, pt: &str) -> u8 {
+        let parameters = self.lines.iter().find_map(|line| {
+            let (of, parameters) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
+            (of == pt).then(|| parameters.to_ascii_lowercase())
+        });
+        let parameters = parameters.unwrap_or_default();
+        let baseline = parameters.contains("profile-level-id=42e0")
+            || parameters.contains("profile-level-id=42c0");
+        let mode_1 = parameters.contains("packetization-mode=1");
+        u8::from(!baseline) * 2 + u8::from(!mode_1)
     }
 }
 
@@ -132,13 +171,23 @@ fn push_line(out: &mut String, line: &str) {
     out.push_str("\r\n");
 }
 
+/// Words of an `m=` line before the formats.
+const BEFORE_FORMATS: usize = 3;
+
 /// A client sends the first format that it knows; the unwanted one comes last.
-fn by_preference(line: &str, unwanted: Option<&str>) -> String {
+fn last(line: &str, unwanted: Option<&str>) -> String {
     let Some(unwanted) = unwanted else { return line.to_owned() };
-    // The first three words are not formats.
     let words = line.split(' ').enumerate();
-    let wanted = words.filter(|(at, word)| *at < 3 || *word != unwanted).map(|it| it.1);
-    wanted.chain([unwanted]).collect::<Vec<_>>().join(" ")
+    let wanted = words.filter(|(at, word)| *at < BEFORE_FORMATS || *word != unwanted);
+    wanted.map(|it| it.1).chain([unwanted]).collect::<Vec<_>>().join(" ")
+}
+
+/// A client sends the first format that it knows: this one.
+fn first(line: &str, wanted: Option<&str>) -> String {
+    let Some(wanted) = wanted else { return line.to_owned() };
+    let head = line.split(' ').take(BEFORE_FORMATS);
+    let others = line.split(' ').skip(BEFORE_FORMATS).filter(|it| *it != wanted);
+    head.chain([wanted]).chain(others).collect::<Vec<_>>().join(" ")
 }
 
 fn write_publishing(line: &str, opus: Option<&str>, hints: AudioHints, out: &mut String) {
@@ -233,7 +282,8 @@ mod tests {
         let first_line = |redundancy| {
             let hints = AudioHints { redundancy, ..AudioHints::default() };
             let mut out = String::new();
-            split(body).unwrap()[1].write(&Rewriting::Publishes(hints), &mut out);
+            let publishes = Rewriting::Publishes { audio: hints, codec: None };
+            split(body).unwrap()[1].write(&publishes, &mut out);
             out.lines().next().unwrap_or_default().to_owned()
         };
         assert_eq!(first_line(false), "m=audio 9 UDP/TLS/RTP/SAVPF 111 63");
@@ -241,10 +291,33 @@ mod tests {
     }
 
     #[test]
+    fn the_codec_that_the_publisher_wants_comes_first() {
+        let body = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103 104 98\r\na=mid:1\r\n\
+            a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n\
+            a=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42001f\r\n\
+            a=rtpmap:103 H264/90000\r\na=fmtp:103 packetization-mode=0;profile-level-id=42e01f\r\n\
+            a=rtpmap:104 H264/90000\r\na=fmtp:104 packetization-mode=1;profile-level-id=42e01f\r\n\
+            a=rtpmap:98 VP9/90000\r\n";
+        let formats = |codec| {
+            let publishes = Rewriting::Publishes { audio: AudioHints::default(), codec };
+            let mut out = String::new();
+            split(body).unwrap()[1].write(&publishes, &mut out);
+            let line = out.lines().next().unwrap_or_default();
+            line.strip_prefix("m=video 9 UDP/TLS/RTP/SAVPF ").unwrap().to_owned()
+        };
+        for untouched in [None, Some(VideoCodec::Vp8), Some(VideoCodec::Av1)] {
+            assert_eq!(formats(untouched), "96 97 102 103 104 98", "{untouched:?}");
+        }
+        // Constrained baseline in mode 1, for all that room systems can take of it.
+        assert_eq!(formats(Some(VideoCodec::H264)), "104 96 97 102 103 98");
+        assert_eq!(formats(Some(VideoCodec::Vp9)), "98 96 97 102 103 104");
+    }
+
+    #[test]
     fn the_publishers_encoder_is_asked_for_dtx_and_stereo() {
         let mut out = String::new();
-        let hints = AudioHints { dtx: true, stereo: true, redundancy: true };
-        split(BODY).unwrap()[1].write(&Rewriting::Publishes(hints), &mut out);
+        let audio = AudioHints { dtx: true, stereo: true, redundancy: true };
+        split(BODY).unwrap()[1].write(&Rewriting::Publishes { audio, codec: None }, &mut out);
         assert!(out.contains("useinbandfec=1;usedtx=1;stereo=1\r\n"), "{out}");
     }
 }
