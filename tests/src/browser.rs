@@ -245,6 +245,36 @@ impl Browser {
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     }
 
+    /// In which codec it gets somebody's camera, such as `video/VP8`; `None` before the first packet.
+    pub fn codec_of(&mut self, identity: &str) -> Option<String> {
+        let script = format!(
+            "async () => {{
+                const person = window.plenum.room.remoteParticipants.get({identity:?});
+                const track = person?.getTrackPublication('camera')?.videoTrack;
+                return (await track?.getReceiverStats())?.mimeType ?? null;
+            }}"
+        );
+        self.evaluate(&script).as_str().map(str::to_owned)
+    }
+
+    /// What it sends of its camera: the codec with its parameters, and the layers' names.
+    pub fn camera_sent(&mut self) -> (String, Vec<String>) {
+        let script = "async () => {
+            const me = window.plenum.room.localParticipant;
+            const stats = await me.getTrackPublication('camera').track.sender.getStats();
+            const sent = [...stats.values()].filter((it) => it.type === 'outbound-rtp');
+            const codec = stats.get(sent.find((it) => it.codecId)?.codecId);
+            return {
+                codec: `${codec?.mimeType} ${codec?.sdpFmtpLine ?? ''}`,
+                layers: sent.map((it) => it.rid).sort(),
+            };
+        }";
+        let sent = self.evaluate(script);
+        let layers = sent["layers"].as_array().cloned().unwrap_or_default();
+        let layers = layers.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        (sent["codec"].as_str().unwrap_or_default().to_owned(), layers)
+    }
+
     /// Waits until the page plays the sound of somebody, however loud.
     pub fn wait_for_sound(&mut self, identity: &str) {
         let script = format!(

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use tests::analyse::{self, Area, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
-use tests::browser::Browser;
-use tests::media::{BLUE, GREEN, Mark, RED, wav};
+use tests::browser::{Browser, Mode};
+use tests::media::{BLUE, FPS, GREEN, Mark, RED, wav};
 use tests::person::Person;
 use tests::server::Server;
 use tests::story::Story;
+use tests::token;
 use tests::wait;
 
 /// Distance between what is heard of others and of oneself.
@@ -21,6 +22,9 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After this time nothing more may be lost.
 const SETTLED: Duration = Duration::from_secs(3);
+
+/// How long a picture may stand still while its sender changes the codec.
+const LONGEST_STILL: Duration = Duration::from_millis(1500);
 
 /// The two tiles of a grid, as shares of the picture: left and right of the middle.
 const LEFT: Area = [0.0, 0.25, 0.5, 0.75];
@@ -225,13 +229,90 @@ fn a_room_system_with_vp8_and_g722_meets_two_browsers() {
     meet_and_leave("a_room_system_with_vp8_and_g722_meets_two_browsers", config);
 }
 
+/// Room systems read H.264: what a page sends them can be forwarded then, not transcoded.
+#[test]
+fn the_page_sends_h264_once_a_room_system_came_in() {
+    let story = Story::begin("the_page_sends_h264_once_a_room_system_came_in");
+    let server = Server::start(&story);
+    let [mut red, mut green] = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+    for person in [&mut red, &mut green] {
+        person.join_through_page("demo");
+    }
+    let (of_red, of_green) = (red.identity.clone(), green.identity.clone());
+    green.wait_for_picture(&of_red);
+    red.wait_for_picture(&of_green);
+    assert_eq!(green.codec_of(&of_red).as_deref(), Some("video/VP8"));
+    let (_, layers_before) = red.camera_sent();
+
+    // Nobody's picture goes or stands still meanwhile: red's for itself, green's and red's for each
+    // other.
+    let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    room.dial(&server.dial("demo", "udp"));
+    let (own, others) = std::thread::scope(|scope| {
+        let own = scope.spawn(|| red.counters(&of_red, 8.0));
+        let others = green.counters(&of_red, 8.0);
+        (own.join().unwrap(), others)
+    });
+    for (who, counters) in [("red itself", own), ("green", others)] {
+        let steps = counters.len() as f64 / 8.0;
+        assert!(steps >= STEPS_A_SECOND, "{who} sees {steps} steps a second of red");
+        let still = longest_still(&counters);
+        println!("{who} sees red stand still for {still:?} at most");
+        assert!(still <= LONGEST_STILL, "{who} sees red stand still for {still:?}: {counters:?}");
+    }
+    for (person, other) in [(&mut green, &of_red), (&mut red, &of_green)] {
+        wait::until("the picture comes as H.264", PATIENCE, || {
+            (person.codec_of(other)? == "video/H264").then_some(())
+        });
+        assert!(person.steps(other, 3.0) as f64 / 3.0 >= STEPS_A_SECOND);
+    }
+    let (codec, layers) = red.camera_sent();
+    println!("red sends {codec} in {layers:?}");
+    assert!(codec.contains("profile-level-id=42e0"), "{codec} is no constrained baseline");
+    assert_eq!(layers, layers_before, "layers");
+
+    // What a camera turned off and on again sends does not fall back, nor when the room left.
+    let room_identity = green.wait_for_room_system();
+    room.hang_up();
+    green.wait_until_gone(&room_identity, GONE_WITHIN);
+    for on in [false, true] {
+        let _ = red.evaluate("() => document.querySelector('[data-attr=controls-camera]').click()");
+        wait::until("the camera is turned", PATIENCE, || {
+            let state = "() => window.plenum.room.localParticipant.isCameraEnabled";
+            (red.evaluate(state) == on).then_some(())
+        });
+    }
+    green.wait_for_picture(&of_red);
+    assert_eq!(green.codec_of(&of_red).as_deref(), Some("video/H264"));
+
+    // Somebody who cannot read H.264, as Firefox in a closed network, is not left without a picture.
+    let _ = green.evaluate(
+        "() => window.plenum.room.localParticipant.setAttributes({ 'plenum.lacks': 'h264' })",
+    );
+    wait::until("the picture comes as VP8", PATIENCE, || {
+        (green.codec_of(&of_red)? == "video/VP8").then_some(())
+    });
+    assert!(green.steps(&of_red, 2.0) as f64 / 2.0 >= STEPS_A_SECOND);
+    for person in [&mut red, &mut green] {
+        assert_eq!(person.complaints(), (Vec::new(), Vec::new()));
+    }
+    server.stop();
+}
+
+/// The longest time between two frames, told by their counters: a clip has 120, then begins anew.
+fn longest_still(counters: &[u64]) -> Duration {
+    let steps = counters.windows(2).map(|pair| (pair[1] + 120 - pair[0]) % 120);
+    Duration::from_secs(steps.max().expect("frames")) / FPS as u32
+}
+
 /// What one person alone sends goes to the room untouched; a second one makes it a composition.
 #[test]
 fn a_room_system_gets_one_person_untouched_and_two_composed() {
     let story = Story::begin("a_room_system_gets_one_person_untouched");
     let server = Server::start(&story);
     let [mut red, mut green] = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
-    red.join_through_page("demo");
+    // By LiveKit's own client: the page would send H.264 in mode 1, which baresip cannot take.
+    red.join_by_client(&token::to_join(RED.name, "demo"), Mode::V1);
     let mut room =
         Baresip::start(&story, BaresipConfig { video: "VP8", ..BaresipConfig::new(BLUE) });
     room.dial(&server.dial("demo", "udp"));
@@ -257,7 +338,7 @@ fn a_room_system_gets_one_person_untouched_and_two_composed() {
     sees_red_alone(&mut room, "alone");
     red.wait_for_picture(&room_identity);
 
-    green.join_through_page("demo");
+    green.join_by_client(&token::to_join(GREEN.name, "demo"), Mode::V1);
     wait::until("the room sees both", PATIENCE, || {
         let picture = Picture::read(&room.picture("both.png"));
         let seen = |mark| picture.share(mark, LEFT).max(picture.share(mark, RIGHT)) > 0.3;

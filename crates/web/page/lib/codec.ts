@@ -1,17 +1,38 @@
 export type PublishedCodec = 'vp8' | 'h264';
 
+/** What of a codec's capability the choice looks at; RTCRtpCodec has both. */
+export interface EncodableCodec {
+  mimeType: string;
+  sdpFmtpLine?: string;
+}
+
+// The server takes H.264 for forwarding as constrained baseline only: that is what every room
+// system reads.
+const CONSTRAINED_BASELINE = /profile-level-id=42[ce]0/i;
+
 /**
- * The codec of the camera when it is first published.
+ * The codec in which the camera should be published; `now` is what it is published in.
  *
  * Room systems speak H.264. When one is here and this browser can encode it, publishing H.264
  * lets the server forward the picture to the room without transcoding. Otherwise VP8, whose
  * simulcast every browser encodes well.
+ *
+ * H.264 stays when the last room system leaves: to go back would make everybody's picture stand
+ * still for nothing, and again when the room calls once more, as rooms do.
  */
-export function cameraCodec(roomSystemPresent: boolean, encodable: readonly string[]): PublishedCodec {
-  const canH264 = encodable.some((mime) => mime.toLowerCase() === 'video/h264');
-  return roomSystemPresent && canH264 ? 'h264' : 'vp8';
+export function cameraCodec(
+  now: PublishedCodec | undefined,
+  roomSystemPresent: boolean,
+  encodable: readonly EncodableCodec[],
+): PublishedCodec {
+  if (now === 'h264') return 'h264';
+  return roomSystemPresent && encodable.some(isForwardable) ? 'h264' : 'vp8';
 }
 
-export function encodableVideo(): string[] {
-  return RTCRtpSender.getCapabilities('video')?.codecs.map((codec) => codec.mimeType) ?? [];
+function isForwardable({ mimeType, sdpFmtpLine = '' }: EncodableCodec): boolean {
+  return mimeType.toLowerCase() === 'video/h264' && CONSTRAINED_BASELINE.test(sdpFmtpLine);
+}
+
+export function encodableVideo(): readonly EncodableCodec[] {
+  return RTCRtpSender.getCapabilities('video')?.codecs ?? [];
 }

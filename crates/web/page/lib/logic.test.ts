@@ -32,13 +32,24 @@ describe('initials', () => {
 });
 
 describe('the camera is published', () => {
-  const encodable = ['video/VP8', 'video/rtx', 'video/H264'];
+  const vp8 = { mimeType: 'video/VP8' };
+  const baseline = { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=42e01f' };
+  const high = { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=640c1f' };
   it('as VP8 among browsers', () => {
-    expect(cameraCodec(false, encodable)).toBe('vp8');
+    expect(cameraCodec(undefined, false, [vp8, baseline])).toBe('vp8');
+    expect(cameraCodec('vp8', false, [vp8, baseline])).toBe('vp8');
   });
-  it('as H.264 when a room system is there, if the browser can', () => {
-    expect(cameraCodec(true, encodable)).toBe('h264');
-    expect(cameraCodec(true, ['video/VP8', 'video/VP9'])).toBe('vp8');
+  it('as H.264 when a room system is there or comes in', () => {
+    expect(cameraCodec(undefined, true, [vp8, baseline])).toBe('h264');
+    expect(cameraCodec('vp8', true, [high, baseline])).toBe('h264');
+  });
+  it('as VP8 when the browser cannot encode what room systems read', () => {
+    expect(cameraCodec('vp8', true, [vp8])).toBe('vp8');
+    expect(cameraCodec('vp8', true, [vp8, high])).toBe('vp8');
+    expect(cameraCodec('vp8', true, [{ mimeType: 'video/H264' }])).toBe('vp8');
+  });
+  it('as H.264 still when the last room system has left', () => {
+    expect(cameraCodec('h264', false, [vp8, baseline])).toBe('h264');
   });
 });
 

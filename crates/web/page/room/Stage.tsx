@@ -1,17 +1,18 @@
-import { type TrackReferenceOrPlaceholder, useTracks, useVisualStableUpdate } from '@livekit/components-react';
-import { RoomEvent, Track } from 'livekit-client';
+import { useParticipants, useTracks } from '@livekit/components-react';
+import { type Participant, RoomEvent, Track } from 'livekit-client';
 import { type CSSProperties, useRef } from 'react';
 import { Button } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { fitGrid } from '../lib/grid';
+import { visibleTiles } from '../lib/visibleTiles';
 import type { Actions } from './actions';
 import { usePhone, useSize } from './hooks';
 import { ScreenTile } from './ScreenTile';
 import styles from './stage.module.css';
 import { Tile } from './Tile';
 
-const CAMERAS = [{ source: Track.Source.Camera, withPlaceholder: true }];
+const SPEAKERS = [RoomEvent.ActiveSpeakersChanged];
 const SCREENS = [Track.Source.ScreenShare];
 const GAP = 8;
 // More tiles than these are too small to see anybody, and each costs a decoder.
@@ -19,19 +20,22 @@ const MOST_TILES = 16;
 const MOST_TILES_PHONE = 6;
 const MOST_IN_STRIP = 12;
 
-const tileKey = (track: TrackReferenceOrPlaceholder) => track.participant.identity;
+// One's own picture stays in its place whoever speaks.
+const candidate = (participant: Participant) => ({
+  participant,
+  spokeAt: participant.isLocal ? Infinity : (participant.lastSpokeAt?.getTime() ?? 0),
+});
 
 export function Stage({ actions, onMore }: { actions: Actions; onMore: () => void }) {
   const { t } = useTranslation();
   const phone = usePhone();
-  const cameras = useTracks(CAMERAS, { updateOnlyOn: [RoomEvent.ActiveSpeakersChanged], onlySubscribed: false });
+  const participants = useParticipants({ updateOnlyOn: SPEAKERS });
   const screens = useTracks(SCREENS, { updateOnlyOn: [], onlySubscribed: false });
   // Somebody else's screen is what one wants to see; the newest when there are several.
   const screen = screens.filter((track) => !track.participant.isLocal).at(-1) ?? screens.at(-1);
   const most = screen !== undefined ? MOST_IN_STRIP : phone ? MOST_TILES_PHONE : MOST_TILES;
-  const sorted = useVisualStableUpdate(cameras, most);
-  const shown = sorted.length > most ? sorted.slice(0, most - 1) : sorted;
-  const hidden = sorted.length - shown.length;
+  const hidden = participants.length > most ? participants.length - most + 1 : 0;
+  const shown = visibleTiles(participants.map(candidate), participants.length - hidden);
   const more = hidden > 0 && (
     <Button className={styles['more'] ?? ''} onPress={onMore}>
       {t('room.moreTiles', { count: hidden })}
@@ -45,7 +49,7 @@ export function Stage({ actions, onMore }: { actions: Actions; onMore: () => voi
           <ScreenTile track={screen} onStop={() => void actions.share(false)} />
         </div>
         <div className={styles['strip']}>
-          {shown.map((track) => <Tile key={tileKey(track)} track={track} />)}
+          {shown.map(({ participant }) => <Tile key={participant.identity} participant={participant} />)}
           {more}
         </div>
       </section>
@@ -53,9 +57,9 @@ export function Stage({ actions, onMore }: { actions: Actions; onMore: () => voi
   }
   return (
     <Grid count={shown.length + (hidden > 0 ? 1 : 0)} label={t('room.stage')}>
-      {shown.map((track) => <Tile key={tileKey(track)} track={track} />)}
+      {shown.map(({ participant }) => <Tile key={participant.identity} participant={participant} />)}
       {more}
-      {cameras.length === 1 && <p className={styles['alone']}>{t('room.alone')}</p>}
+      {participants.length === 1 && <p className={styles['alone']}>{t('room.alone')}</p>}
     </Grid>
   );
 }

@@ -1,5 +1,5 @@
-import { type TrackReferenceOrPlaceholder, VideoTrack, isTrackReference } from '@livekit/components-react';
-import { ConnectionQuality, type Participant } from 'livekit-client';
+import { VideoTrack } from '@livekit/components-react';
+import { ConnectionQuality, type Participant, Track } from 'livekit-client';
 import { memo } from 'react';
 import { useTranslation } from 'react-i18next';
 
@@ -9,6 +9,7 @@ import { MicOffIcon, RoomSystemIcon } from '../ui/icons';
 import {
   isRoomSystem,
   useCameraOn,
+  useCameras,
   useMicrophoneOn,
   useName,
   usePendingCall,
@@ -18,42 +19,42 @@ import {
 import styles from './tile.module.css';
 
 /**
- * A participant's picture, or initials without one. `useTracks` makes new references at each
- * event: the comparison keeps a tile from rendering for others' changes.
+ * A participant's picture, or initials without one. It renders again for its own changes only.
  *
  * Tests find it by `data-identity` and `data-kind` (`standard`, `sip`); its video is
  * `video.lk-participant-media-video[data-lk-source=camera]`.
  */
-export const Tile = memo(
-  function Tile({ track }: { track: TrackReferenceOrPlaceholder }) {
-    const { participant } = track;
-    const name = useName(participant);
-    const cameraOn = useCameraOn(participant);
-    const speaking = useSpeaking(participant);
-    const gradient = gradients[`gradient${String(gradientIndex(participant.identity, 6))}`];
-    return (
-      <article
-        className={`${styles['tile']} ${gradient}`}
-        data-tile
-        data-identity={participant.identity}
-        data-kind={isRoomSystem(participant) ? 'sip' : 'standard'}
-        data-source="camera"
-        data-speaking={speaking}
-        aria-label={name}
-      >
-        <div className={styles['placeholder']} aria-hidden="true">
-          <span className={gradients['initials']}>{initials(name)}</span>
-        </div>
-        {cameraOn && isTrackReference(track) && <VideoTrack trackRef={track} className={styles['video']} />}
-        <Strip participant={participant} name={name} />
-      </article>
-    );
-  },
-  (before, after) =>
-    before.track.participant === after.track.participant &&
-    before.track.publication === after.track.publication &&
-    before.track.source === after.track.source,
-);
+export const Tile = memo(function Tile({ participant }: { participant: Participant }) {
+  const name = useName(participant);
+  const cameraOn = useCameraOn(participant);
+  const cameras = useCameras(participant);
+  const speaking = useSpeaking(participant);
+  const gradient = gradients[`gradient${String(gradientIndex(participant.identity, 6))}`];
+  return (
+    <article
+      className={`${styles['tile']} ${gradient}`}
+      data-tile
+      data-identity={participant.identity}
+      data-kind={isRoomSystem(participant) ? 'sip' : 'standard'}
+      data-source="camera"
+      data-speaking={speaking}
+      aria-label={name}
+    >
+      <div className={styles['placeholder']} aria-hidden="true">
+        <span className={gradients['initials']}>{initials(name)}</span>
+      </div>
+      {cameraOn && cameras.map((publication) => (
+        // The later lies above the earlier, which is seen until the later has its first picture.
+        <VideoTrack
+          key={publication.trackSid}
+          trackRef={{ participant, publication, source: Track.Source.Camera }}
+          className={styles['video']}
+        />
+      ))}
+      <Strip participant={participant} name={name} />
+    </article>
+  );
+});
 
 function Strip({ participant, name }: { participant: Participant; name: string }) {
   const { t } = useTranslation();

@@ -1,10 +1,9 @@
-import type { Room } from 'livekit-client';
-import { useMemo } from 'react';
+import { DeviceUnsupportedError, LivekitError, type Room } from 'livekit-client';
+import { useEffect, useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { cameraCodec, encodableVideo } from '../lib/codec';
 import { deviceProblem } from '../lib/deviceProblem';
-import { isRoomSystem } from './participantState';
+import { Camera } from './camera';
 
 export interface Actions {
   microphone: (on: boolean) => Promise<void>;
@@ -16,23 +15,28 @@ export interface Actions {
 /** What the buttons, the shortcuts and the start of a meeting do alike. `report` shows a failure. */
 export function useActions(room: Room, report: (text: string) => void): Actions {
   const { t } = useTranslation();
+  const camera = useMemo(() => new Camera(room), [room]);
+  useEffect(() => camera.followRoomSystems(), [camera]);
   return useMemo(() => {
     const me = room.localParticipant;
+    const fail = (device: 'camera' | 'microphone', error: unknown) => {
+      // The client's own errors are of the connection, but for the one about an insecure page.
+      const sending = error instanceof LivekitError && !(error instanceof DeviceUnsupportedError);
+      report(t(sending ? 'room.publishFailed' : `device.${device}${deviceProblem(error)}`));
+    };
     return {
       microphone: async (on) => {
         try {
           await me.setMicrophoneEnabled(on);
         } catch (error) {
-          report(t(`device.microphone${deviceProblem(error)}`));
+          fail('microphone', error);
         }
       },
       camera: async (on) => {
-        const roomSystem = [...room.remoteParticipants.values()].some(isRoomSystem);
         try {
-          // The codec counts at the first publication only; later calls mute and unmute.
-          await me.setCameraEnabled(on, undefined, { videoCodec: cameraCodec(roomSystem, encodableVideo()) });
+          await camera.turn(on);
         } catch (error) {
-          report(t(`device.camera${deviceProblem(error)}`));
+          fail('camera', error);
         }
       },
       share: async (on) => {
@@ -45,5 +49,5 @@ export function useActions(room: Room, report: (text: string) => void): Actions 
       },
       leave: () => void room.disconnect(),
     };
-  }, [room, report, t]);
+  }, [room, camera, report, t]);
 }

@@ -1,4 +1,4 @@
-import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind } from 'livekit-client';
+import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind, Track, type TrackPublication } from 'livekit-client';
 import { useCallback, useSyncExternalStore } from 'react';
 
 import { type CallStatus, pendingCall } from '../lib/callStatus';
@@ -41,17 +41,27 @@ export const displayName = (participant: Participant): string =>
   participant.name !== undefined && participant.name !== '' ? participant.name : participant.identity;
 const microphoneOn = (participant: Participant): boolean => participant.isMicrophoneEnabled;
 const cameraOn = (participant: Participant): boolean => participant.isCameraEnabled;
+const cameraSids = (participant: Participant): string =>
+  cameras(participant).map((publication) => publication.trackSid).join(' ');
 const sharing = (participant: Participant): boolean => participant.isScreenShareEnabled;
 const speaking = (participant: Participant): boolean => participant.isSpeaking;
 const quality = (participant: Participant): ConnectionQuality => participant.connectionQuality;
 const call = (participant: Participant): CallStatus | undefined =>
   isRoomSystem(participant) ? pendingCall(participant.attributes) : undefined;
 
+const cameras = (participant: Participant): TrackPublication[] =>
+  participant.getTrackPublications().filter(({ source }) => source === Track.Source.Camera);
+
 export const isRoomSystem = (participant: Participant): boolean => participant.kind === ParticipantKind.SIP;
 
 export const useName = (participant: Participant) => useValue(participant, NAME, displayName);
 export const useMicrophoneOn = (participant: Participant) => useValue(participant, TRACKS, microphoneOn);
 export const useCameraOn = (participant: Participant) => useValue(participant, TRACKS, cameraOn);
+/** The camera's tracks, the oldest first: two while its codec changes. */
+export const useCameras = (participant: Participant): TrackPublication[] => {
+  useValue(participant, TRACKS, cameraSids);
+  return cameras(participant);
+};
 export const useSharing = (participant: Participant) => useValue(participant, TRACKS, sharing);
 export const useSpeaking = (participant: Participant) => useValue(participant, SPEAKING, speaking);
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
