@@ -41,6 +41,14 @@ fn room_system(server: &Server, meeting: &str) -> Option<Value> {
     server.roster(meeting).into_iter().find(|it| it["kind"] == "SIP")
 }
 
+/// Waits until everybody is told that the room system has the meeting on hold, or no more.
+fn wait_for_hold(server: &Server, meeting: &str, held: bool) {
+    wait::until(&format!("on hold: {held}"), PATIENCE, || {
+        let room = room_system(server, meeting)?;
+        (room["attributes"]["plenum.hold"] == "true").eq(&held).then_some(())
+    });
+}
+
 fn wait_for_room_system(server: &Server, meeting: &str) -> Value {
     wait::until("a room system is in the roster", PATIENCE, || room_system(server, meeting))
 }
@@ -240,9 +248,11 @@ fn a_call_is_held_resumed_muted_and_ended_from_either_side() {
 
     room.hold();
     wait_for_mutes(&server, "demo", &[true, true]);
+    wait_for_hold(&server, "demo", true);
     wait_for_silence(&mut red, &blue, BLUE, PATIENCE);
     room.resume();
     wait_for_mutes(&server, "demo", &[false, false]);
+    wait_for_hold(&server, "demo", false);
     wait_to_hear(&mut red, &blue, BLUE);
     let (packets, frames) = (room.packets()[0], room.frames());
     let steps = red.steps(&blue, 2.0);

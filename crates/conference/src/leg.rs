@@ -20,6 +20,9 @@ use crate::conference::{Conference, JoinError, LegJoin, Participant};
 use crate::meeting::{ActorMessage, ExecuteError};
 use crate::member::{Member, MemberEvent};
 
+/// The attribute of a room system that has put the meeting on hold, with the value `true`. It is
+/// our own: LiveKit has no word for it.
+const ON_HOLD: &str = "plenum.hold";
 /// Events that may wait for the leg's owner; keys of a remote beyond it are lost.
 const EVENT_QUEUE: usize = 64;
 /// Packets of sound in the lane of a prompt.
@@ -227,18 +230,26 @@ impl Leg {
     pub async fn update(&mut self, media: LegMedia, format: LegFormat) {
         let media = Box::new(media);
         self.shard.send(sfu::Command::UpdateLeg { peer: self.peer, media });
-        self.format = format;
+        let held = std::mem::replace(&mut self.format, format).is_hold();
         match &mut self.place {
             Place::Outside { prompt } => *prompt = None,
             Place::Inside { member } => member.change_leg(format),
         }
         self.show_tracks().await;
+        if format.is_hold() != held {
+            // An empty value takes the attribute away.
+            self.set_attribute(ON_HOLD, if held { "" } else { "true" }).await;
+        }
     }
 
     /// Tells the meeting how its call stands, in LiveKit's word for it: `ringing`, `active`.
     pub async fn set_status(&self, status: &str) {
+        self.set_attribute("sip.callStatus", status).await;
+    }
+
+    async fn set_attribute(&self, key: &str, value: &str) {
         let Place::Inside { member } = &self.place else { return };
-        let attributes = BTreeMap::from([("sip.callStatus".to_owned(), status.to_owned())]);
+        let attributes = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         let change = MemberChange { attributes, ..MemberChange::default() };
         let identity = member.identity().clone();
         let command = Command::UpdateMember { identity, change, permissions: None };

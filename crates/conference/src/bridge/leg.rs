@@ -35,6 +35,11 @@ impl LegFormat {
             MediaKind::Video => self.sends_video,
         }
     }
+
+    /// Whether it wants nothing and sends nothing: it has put the meeting on hold.
+    pub(crate) const fn is_hold(&self) -> bool {
+        self.audio.is_none() && self.video.is_none() && !self.sends_audio && !self.sends_video
+    }
 }
 
 /// Sound for a room system.

@@ -1,7 +1,7 @@
-import { DisconnectReason } from 'livekit-client';
+import { ConnectionError, ConnectionErrorReason, DisconnectReason } from 'livekit-client';
 
 /** How a meeting ended for this person; each is a screen of its own. */
-export type Ending = 'left' | 'removed' | 'ended' | 'elsewhere' | 'unreachable';
+export type Ending = 'left' | 'removed' | 'ended' | 'elsewhere' | 'refused' | 'unreachable';
 
 export function endingOf(reason: DisconnectReason | undefined): Ending {
   switch (reason) {
@@ -17,4 +17,14 @@ export function endingOf(reason: DisconnectReason | undefined): Ending {
     default:
       return 'unreachable';
   }
+}
+
+/**
+ * Why connecting failed. Who comes here was let in by the API a moment ago: what refuses now is
+ * the meeting itself, which is full or over.
+ */
+export function failureOf(error: unknown): Ending {
+  const refusals = [ConnectionErrorReason.LeaveRequest, ConnectionErrorReason.NotAllowed];
+  const refused = error instanceof ConnectionError && refusals.includes(error.reason);
+  return refused && error.context !== DisconnectReason.SERVER_SHUTDOWN ? 'refused' : 'unreachable';
 }

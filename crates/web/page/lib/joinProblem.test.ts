@@ -7,7 +7,6 @@ describe('a refusal to join', () => {
     ['pin_required', 'pinRequired'],
     ['pin_wrong', 'pinWrong'],
     ['meeting_not_found', 'notFound'],
-    ['meeting_full', 'full'],
     ['name_invalid', 'nameInvalid'],
   ])('with the code %s is told as %s', (code, kind) => {
     expect(joinProblem({ code, detail: 'unused' }, null, 0)).toEqual({ kind });

@@ -1,6 +1,6 @@
 /** Why the server refuses to let somebody in, as the page tells it apart. */
 export type JoinProblem =
-  | { kind: 'pinRequired' | 'pinWrong' | 'notFound' | 'full' | 'nameInvalid' | 'unreachable' }
+  | { kind: 'pinRequired' | 'pinWrong' | 'notFound' | 'nameInvalid' | 'unreachable' }
   | { kind: 'tooMany'; seconds: number }
   | { kind: 'generic'; detail?: string };
 
@@ -30,8 +30,6 @@ export function joinProblem(body: unknown, retryAfter: string | null, now: numbe
       return { kind: 'pinWrong' };
     case 'meeting_not_found':
       return { kind: 'notFound' };
-    case 'meeting_full':
-      return { kind: 'full' };
     case 'name_invalid':
       return { kind: 'nameInvalid' };
     case 'too_many_attempts':

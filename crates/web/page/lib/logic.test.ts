@@ -1,11 +1,11 @@
-import { DisconnectReason } from 'livekit-client';
+import { ConnectionError, DisconnectReason } from 'livekit-client';
 import { describe, expect, it } from 'vitest';
 
 import { signallingUrl } from './api';
 import { pendingCall } from './callStatus';
 import { cameraCodec } from './codec';
 import { deviceProblem } from './deviceProblem';
-import { endingOf } from './ending';
+import { endingOf, failureOf } from './ending';
 import { fitGrid } from './grid';
 import { gradientIndex, initials } from './initials';
 import { meetingId, meetingPath, parseRoute } from './route';
@@ -60,6 +60,10 @@ describe('a room system', () => {
     expect(pendingCall({ 'sip.callStatus': 'active' })).toBeUndefined();
     expect(pendingCall({})).toBeUndefined();
   });
+  it('shows that it has put the meeting on hold', () => {
+    expect(pendingCall({ 'sip.callStatus': 'active', 'plenum.hold': 'true' })).toBe('hold');
+    expect(pendingCall({ 'sip.callStatus': 'active' })).toBeUndefined();
+  });
 });
 
 describe('the end of a meeting', () => {
@@ -71,6 +75,13 @@ describe('the end of a meeting', () => {
     expect(endingOf(DisconnectReason.DUPLICATE_IDENTITY)).toBe('elsewhere');
     expect(endingOf(DisconnectReason.SERVER_SHUTDOWN)).toBe('unreachable');
     expect(endingOf(undefined)).toBe('unreachable');
+  });
+  it('before it began is a refusal or a fault of the network', () => {
+    expect(failureOf(ConnectionError.leaveRequest('', DisconnectReason.JOIN_FAILURE))).toBe('refused');
+    expect(failureOf(ConnectionError.notAllowed('', 403))).toBe('refused');
+    expect(failureOf(ConnectionError.leaveRequest('', DisconnectReason.SERVER_SHUTDOWN))).toBe('unreachable');
+    expect(failureOf(ConnectionError.timeout(''))).toBe('unreachable');
+    expect(failureOf(new Error('anything'))).toBe('unreachable');
   });
 });
 
@@ -96,6 +107,7 @@ describe('the grid', () => {
     expect(fitGrid(4, 1600, 900, 0)).toEqual({ columns: 2, width: 800, height: 450 });
     expect(fitGrid(3, 360, 900, 0).columns).toBe(1);
     expect(fitGrid(2, 1600, 500, 8).columns).toBe(2);
+    expect(fitGrid(6, 366, 700, 0, 1)).toEqual({ columns: 2, width: 183, height: 183 });
   });
   it('never overflows', () => {
     for (let count = 1; count <= 25; count += 1) {

@@ -1,6 +1,7 @@
-import { type FormEvent, useEffect, useState } from 'react';
+import { type SubmitEvent, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
+import { focusMissing } from '../lib/focusMissing';
 import { meetingId } from '../lib/route';
 import { recall, remember } from '../lib/storage';
 import { Button, Field } from '../ui/controls';
@@ -18,10 +19,13 @@ export function Home({ onMeeting }: { onMeeting: (id: string) => void }) {
     document.title = `${t('home.title')} · Plenum`;
   }, [t]);
 
-  const submit = (event: FormEvent) => {
+  const submit = (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
     setChecked(true);
-    if (name.trim() === '' || id === '') return;
+    if (name.trim() === '' || id === '') {
+      focusMissing(event.currentTarget);
+      return;
+    }
     remember('name', name.trim());
     onMeeting(id);
   };

@@ -1,10 +1,13 @@
-import { type FormEvent, useEffect, useState } from 'react';
+import { type SubmitEvent, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { type Admission, join } from '../lib/api';
+import type { DeviceProblem } from '../lib/deviceProblem';
+import { focusMissing } from '../lib/focusMissing';
 import type { JoinProblem } from '../lib/joinProblem';
 import { recall, remember } from '../lib/storage';
 import { type DeviceWishes, recalledWishes, rememberWishes } from '../lib/wishes';
+import { useShortcuts } from '../room/hooks';
 import { Button, Field, Message, Picker } from '../ui/controls';
 import { CameraIcon, MicIcon, SpeakerIcon } from '../ui/icons';
 import { canChooseSpeaker, deviceChoices } from './deviceChoices';
@@ -34,6 +37,21 @@ export function Lobby({ meeting, onAdmitted, onOther }: Props) {
   const microphones = deviceChoices(devices, 'audioinput', t);
   const speakers = deviceChoices(devices, 'audiooutput', t);
 
+  const turnCamera = (on: boolean) => {
+    if (on && camera.problem !== undefined) camera.retry();
+    wish({ camera: on });
+  };
+  const turnMicrophone = (on: boolean) => {
+    if (on && microphone.problem !== undefined) microphone.retry();
+    wish({ microphone: on });
+  };
+  const cameraOn = wishes.camera && camera.problem === undefined;
+  const microphoneOn = wishes.microphone && microphone.problem === undefined;
+  useShortcuts({
+    camera: () => { turnCamera(!cameraOn); },
+    microphone: () => { turnMicrophone(!microphoneOn); },
+  });
+
   useEffect(() => {
     document.title = `${meeting} · Plenum`;
   }, [meeting]);
@@ -45,23 +63,23 @@ export function Lobby({ meeting, onAdmitted, onOther }: Props) {
           <Preview
             name={name}
             camera={camera}
-            cameraOn={wishes.camera && camera.problem === undefined}
-            micOn={wishes.microphone && microphone.problem === undefined}
-            onCamera={(on) => { wish({ camera: on }); }}
-            onMic={(on) => { wish({ microphone: on }); }}
+            cameraOn={cameraOn}
+            micOn={microphoneOn}
+            onCamera={turnCamera}
+            onMic={turnMicrophone}
           />
           <LevelMeter stream={microphone.stream} />
-          {[
-            camera.problem && t(`device.camera${camera.problem}`),
-            microphone.problem && t(`device.microphone${microphone.problem}`),
-          ].map((text) => text !== undefined && (
-            <Message key={text} kind="notice">{text} {t('lobby.stillJoin')}</Message>
-          ))}
+          <DeviceProblems camera={camera.problem} microphone={microphone.problem} />
           <div className={styles['pickers']}>
-            <Picker label={t('device.camera')} icon={<CameraIcon />} empty={t('device.none')} choices={cameras}
-              selected={wishes.cameraId} onSelect={(cameraId) => { wish({ cameraId }); }} />
-            <Picker label={t('device.microphone')} icon={<MicIcon />} empty={t('device.none')} choices={microphones}
-              selected={wishes.microphoneId} onSelect={(microphoneId) => { wish({ microphoneId }); }} />
+            {/* Where nothing can be chosen, the message above says why. */}
+            {(camera.problem === undefined || cameras.length > 0) && (
+              <Picker label={t('device.camera')} icon={<CameraIcon />} empty={t('device.none')} choices={cameras}
+                selected={wishes.cameraId} onSelect={(cameraId) => { wish({ cameraId }); }} />
+            )}
+            {(microphone.problem === undefined || microphones.length > 0) && (
+              <Picker label={t('device.microphone')} icon={<MicIcon />} empty={t('device.none')} choices={microphones}
+                selected={wishes.microphoneId} onSelect={(microphoneId) => { wish({ microphoneId }); }} />
+            )}
             {canChooseSpeaker() && (
               <Picker label={t('device.speaker')} icon={<SpeakerIcon />} empty={t('device.default')} choices={speakers}
                 selected={wishes.speakerId} onSelect={(speakerId) => { wish({ speakerId }); }} />
@@ -78,14 +96,26 @@ export function Lobby({ meeting, onAdmitted, onOther }: Props) {
             onAdmitted(admission, {
               ...wishes,
               // A device that failed here would only fail again, with an alarm on top.
-              camera: wishes.camera && camera.problem === undefined,
-              microphone: wishes.microphone && microphone.problem === undefined,
+              camera: cameraOn,
+              microphone: microphoneOn,
             });
           }}
         />
       </div>
     </Shell>
   );
+}
+
+/** One message when camera and microphone fail alike, as they mostly do. */
+function DeviceProblems({ camera, microphone }: { camera: DeviceProblem | undefined; microphone: DeviceProblem | undefined }) {
+  const { t } = useTranslation();
+  const texts =
+    camera !== undefined && camera === microphone
+      ? [t(`device.both${camera}`)]
+      : [camera && t(`device.camera${camera}`), microphone && t(`device.microphone${microphone}`)];
+  return texts.map((text) => text !== undefined && (
+    <Message key={text} kind="notice">{text} {t('lobby.stillJoin')}</Message>
+  ));
 }
 
 interface JoinFormProps {
@@ -104,11 +134,21 @@ function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps)
   const [checked, setChecked] = useState(false);
   const [busy, setBusy] = useState(false);
 
-  const submit = async (event: FormEvent) => {
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    // The wrong PIN was taken out of its field; it is to be typed again.
+    if (problem?.kind === 'pinWrong' && form.current !== null) focusMissing(form.current);
+  }, [problem]);
+
+  const submit = async (event: SubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
     setChecked(true);
     const wanted = name.trim();
-    if (busy || wanted === '' || pin?.trim() === '') return;
+    if (busy) return;
+    if (wanted === '' || pin?.trim() === '') {
+      focusMissing(event.currentTarget);
+      return;
+    }
     setBusy(true);
     setProblem(undefined);
     const answer = await join(meeting, wanted, pin?.trim());
@@ -131,7 +171,7 @@ function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps)
     checked && pin?.trim() === '' ? t('lobby.pinMissing') : problem?.kind === 'pinWrong' && pin === '' ? t('lobby.pinWrong') : undefined;
 
   return (
-    <form className={styles['joinForm']} onSubmit={(event) => { void submit(event); }} noValidate>
+    <form ref={form} className={styles['joinForm']} onSubmit={(event) => { void submit(event); }} noValidate>
       <div>
         <p className={styles['eyebrow']}>{t('lobby.meeting')} {meeting}</p>
         <h1 className={styles['title']}>{t('lobby.title')}</h1>
@@ -154,7 +194,6 @@ function ProblemMessage({ problem }: { problem: JoinProblem | undefined }) {
   const { t } = useTranslation();
   switch (problem?.kind) {
     case 'notFound':
-    case 'full':
     case 'unreachable':
       return <Message kind="danger">{t(`joinError.${problem.kind}`)}</Message>;
     case 'tooMany':

@@ -1,20 +1,25 @@
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 
 import { type DeviceProblem, deviceProblem } from '../lib/deviceProblem';
 
 export interface LocalDevice {
   stream: MediaStream | undefined;
   problem: DeviceProblem | undefined;
+  /** Asks the browser once more. */
+  retry: () => void;
 }
 
-const NOTHING: LocalDevice = { stream: undefined, problem: undefined };
+const NOTHING: Omit<LocalDevice, 'retry'> = { stream: undefined, problem: undefined };
 
 /**
  * One camera or microphone while it is wanted. Each kind is asked for alone, so that a missing
- * camera does not take the microphone with it.
+ * camera does not take the microphone with it. After a failure it is asked for again when the person
+ * allows it or plugs one in.
  */
 export function useLocalDevice(kind: 'audio' | 'video', wanted: boolean, deviceId: string): LocalDevice {
-  const [device, setDevice] = useState<LocalDevice>(NOTHING);
+  const [device, setDevice] = useState(NOTHING);
+  const [attempt, setAttempt] = useState(0);
+  const retry = useCallback(() => { setAttempt((before) => before + 1); }, []);
   useEffect(() => {
     if (!wanted) return;
     let cancelled = false;
@@ -38,8 +43,26 @@ export function useLocalDevice(kind: 'audio' | 'video', wanted: boolean, deviceI
       stop(opened);
       setDevice(NOTHING);
     };
-  }, [kind, wanted, deviceId]);
-  return device;
+  }, [kind, wanted, deviceId, attempt]);
+  const failed = device.problem !== undefined;
+  useEffect(() => (failed ? onBetterLuck(kind, retry) : undefined), [failed, kind, retry]);
+  return { ...device, retry };
+}
+
+/** Calls `retry` when a permission or a device comes; the returned function ends that. */
+function onBetterLuck(kind: 'audio' | 'video', retry: () => void): () => void {
+  // Absent outside of a secure context, whatever the type says.
+  const media = navigator.mediaDevices as MediaDevices | undefined;
+  const ended = new AbortController();
+  const { signal } = ended;
+  media?.addEventListener('devicechange', retry, { signal });
+  navigator.permissions
+    .query({ name: kind === 'video' ? 'camera' : 'microphone' })
+    .then((permission) => {
+      permission.addEventListener('change', () => { if (permission.state === 'granted') retry(); }, { signal });
+    })
+    .catch(() => undefined); // not every browser tells; the button asks again
+  return () => { ended.abort(); };
 }
 
 function constraints(kind: 'audio' | 'video', deviceId: string): MediaTrackConstraints {

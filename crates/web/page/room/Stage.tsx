@@ -67,7 +67,8 @@ export function Stage({ actions, onMore }: { actions: Actions; onMore: () => voi
 function Grid({ count, label, children }: { count: number; label: string; children: React.ReactNode }) {
   const element = useRef<HTMLElement>(null);
   const size = useSize(element);
-  const fit = fitGrid(count, size.width, size.height, GAP);
+  // Upright, six wide tiles below each other would leave half of the screen empty.
+  const fit = fitGrid(count, size.width, size.height, GAP, size.height > size.width ? 1 : 16 / 9);
   const sizes = { '--tile-width': `${String(fit.width)}px`, '--tile-height': `${String(fit.height)}px` };
   return (
     <section ref={element} className={styles['grid']} aria-label={label} style={sizes as CSSProperties}>

@@ -25,10 +25,13 @@ import styles from './tile.module.css';
  * `video.lk-participant-media-video[data-lk-source=camera]`.
  */
 export const Tile = memo(function Tile({ participant }: { participant: Participant }) {
+  const { t } = useTranslation();
   const name = useName(participant);
   const cameraOn = useCameraOn(participant);
   const cameras = useCameras(participant);
-  const speaking = useSpeaking(participant);
+  const micOn = useMicrophoneOn(participant);
+  const speaking = useSpeaking(participant) && micOn;
+  const call = usePendingCall(participant);
   const gradient = gradients[`gradient${String(gradientIndex(participant.identity, 6))}`];
   return (
     <article
@@ -38,10 +41,12 @@ export const Tile = memo(function Tile({ participant }: { participant: Participa
       data-kind={isRoomSystem(participant) ? 'sip' : 'standard'}
       data-source="camera"
       data-speaking={speaking}
+      data-call={call}
       aria-label={name}
     >
-      <div className={styles['placeholder']} aria-hidden="true">
-        <span className={gradients['initials']}>{initials(name)}</span>
+      <div className={styles['placeholder']}>
+        <span className={gradients['initials']} aria-hidden="true">{initials(name)}</span>
+        {call !== undefined && <span className={styles['call']}>{t(`call.${call}`)}</span>}
       </div>
       {cameraOn && cameras.map((publication) => (
         // The later lies above the earlier, which is seen until the later has its first picture.
@@ -51,18 +56,16 @@ export const Tile = memo(function Tile({ participant }: { participant: Participa
           className={styles['video']}
         />
       ))}
-      <Strip participant={participant} name={name} />
+      <Strip participant={participant} name={name} muted={!micOn && call === undefined} />
     </article>
   );
 });
 
-function Strip({ participant, name }: { participant: Participant; name: string }) {
+function Strip({ participant, name, muted }: { participant: Participant; name: string; muted: boolean }) {
   const { t } = useTranslation();
-  const micOn = useMicrophoneOn(participant);
-  const call = usePendingCall(participant);
   return (
     <div className={styles['strip']}>
-      {!micOn && call === undefined && (
+      {muted && (
         <span className={styles['off']} role="img" aria-label={t('room.muted')}>
           <MicOffIcon size={16} />
         </span>
@@ -77,7 +80,6 @@ function Strip({ participant, name }: { participant: Participant; name: string }
         {name}
         {participant.isLocal && ` (${t('room.you')})`}
       </span>
-      {call !== undefined && <span className={styles['call']}>{t(`call.${call}`)}</span>}
       <Quality participant={participant} />
     </div>
   );

@@ -2,7 +2,7 @@ import { Room, RoomEvent, type RoomOptions, VideoPresets } from 'livekit-client'
 import { useEffect, useEffectEvent, useState } from 'react';
 
 import { type Admission, signallingUrl } from '../lib/api';
-import { type Ending, endingOf } from '../lib/ending';
+import { type Ending, endingOf, failureOf } from '../lib/ending';
 import type { DeviceWishes } from '../lib/wishes';
 
 declare global {
@@ -36,16 +36,21 @@ export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (endi
   useEffect(() => {
     const room = new Room(options(wishes));
     let over = false;
+    // A connection that does not come about ends as well, but only its own error says why.
+    let joined = false;
     const finish = (ending: Ending) => {
       if (over) return;
       over = true;
       end(ending);
     };
     window.plenum = { room };
-    room.on(RoomEvent.Disconnected, (reason) => { finish(endingOf(reason)); });
+    room.on(RoomEvent.Disconnected, (reason) => { if (joined) finish(endingOf(reason)); });
     room.connect(signallingUrl(location), admission.token).then(
-      () => { if (!over) setConnected(room); },
-      () => { finish('unreachable'); },
+      () => {
+        joined = true;
+        if (!over) setConnected(room);
+      },
+      (error: unknown) => { finish(failureOf(error)); },
     );
     return () => {
       over = true;

@@ -39,7 +39,8 @@ export function usePhone(): boolean {
 export interface Shortcuts {
   microphone: () => void;
   camera: () => void;
-  toolbar: () => void;
+  /** Where there is a toolbar. */
+  toolbar?: () => void;
 }
 
 /** Ctrl+D and Ctrl+E by the key's place, so that they work on a Russian layout too; F2. */

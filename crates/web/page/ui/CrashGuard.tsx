@@ -14,7 +14,7 @@ export class CrashGuard extends Component<{ children: ReactNode }, { crashed: bo
   override render() {
     if (!this.state.crashed) return this.props.children;
     return (
-      <main>
+      <main className="crash">
         <Message kind="danger">{i18next.t('app.crash')}</Message>
         <Button onPress={() => { location.reload(); }}>{i18next.t('app.reload')}</Button>
       </main>
