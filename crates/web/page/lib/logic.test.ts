@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { signallingUrl } from './api';
 import { pendingCall } from './callStatus';
-import { cameraCodec } from './codec';
+import { LACKS_H264, cameraCodec, readsH264 } from './codec';
 import { deviceProblem } from './deviceProblem';
 import { endingOf, failureOf } from './ending';
 import { fitGrid } from './grid';
@@ -36,20 +36,26 @@ describe('the camera is published', () => {
   const baseline = { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=42e01f' };
   const high = { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=640c1f' };
   it('as VP8 among browsers', () => {
-    expect(cameraCodec(undefined, false, [vp8, baseline])).toBe('vp8');
-    expect(cameraCodec('vp8', false, [vp8, baseline])).toBe('vp8');
+    expect(cameraCodec(undefined, false, true, [vp8, baseline])).toBe('vp8');
+    expect(cameraCodec('vp8', false, true, [vp8, baseline])).toBe('vp8');
   });
   it('as H.264 when a room system is there or comes in', () => {
-    expect(cameraCodec(undefined, true, [vp8, baseline])).toBe('h264');
-    expect(cameraCodec('vp8', true, [high, baseline])).toBe('h264');
+    expect(cameraCodec(undefined, true, true, [vp8, baseline])).toBe('h264');
+    expect(cameraCodec('vp8', true, true, [high, baseline])).toBe('h264');
   });
   it('as VP8 when the browser cannot encode what room systems read', () => {
-    expect(cameraCodec('vp8', true, [vp8])).toBe('vp8');
-    expect(cameraCodec('vp8', true, [vp8, high])).toBe('vp8');
-    expect(cameraCodec('vp8', true, [{ mimeType: 'video/H264' }])).toBe('vp8');
+    expect(cameraCodec('vp8', true, true, [vp8])).toBe('vp8');
+    expect(cameraCodec('vp8', true, true, [vp8, high])).toBe('vp8');
+    expect(cameraCodec('vp8', true, true, [{ mimeType: 'video/H264' }])).toBe('vp8');
+  });
+  it('as VP8 while somebody cannot read H.264', () => {
+    expect(readsH264(LACKS_H264)).toBe(false);
+    expect(readsH264({})).toBe(true);
+    expect(cameraCodec(undefined, true, false, [vp8, baseline])).toBe('vp8');
+    expect(cameraCodec('h264', true, false, [vp8, baseline])).toBe('vp8');
   });
   it('as H.264 still when the last room system has left', () => {
-    expect(cameraCodec('h264', false, [vp8, baseline])).toBe('h264');
+    expect(cameraCodec('h264', false, true, [vp8, baseline])).toBe('h264');
   });
 });
 

@@ -16,7 +16,7 @@ export interface Actions {
 export function useActions(room: Room, report: (text: string) => void): Actions {
   const { t } = useTranslation();
   const camera = useMemo(() => new Camera(room), [room]);
-  useEffect(() => camera.followRoomSystems(), [camera]);
+  useEffect(() => camera.followMeeting(), [camera]);
   return useMemo(() => {
     const me = room.localParticipant;
     const fail = (device: 'camera' | 'microphone', error: unknown) => {

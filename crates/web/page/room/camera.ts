@@ -1,11 +1,13 @@
 import { type LocalParticipant, LocalVideoTrack, type Room, RoomEvent, Track } from 'livekit-client';
 
-import { type PublishedCodec, cameraCodec, encodableVideo } from '../lib/codec';
+import { type PublishedCodec, cameraCodec, encodableVideo, readsH264 } from '../lib/codec';
 import { isRoomSystem } from './participantState';
 
 // How long two tracks of one camera are sent side by side: others subscribe to the new one and get
 // its first key frame meanwhile, so that nobody's picture of this person ever stands still.
 const OVERLAP_MS = 2000;
+
+const CHANGES = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantAttributesChanged, RoomEvent.Reconnected] as const;
 
 /**
  * This person's camera. What turns it on and off also chooses its codec, because a change of the
@@ -43,11 +45,11 @@ export class Camera {
   }
 
   /** Keeps the codec in line with who is in the meeting, until the returned function is called. */
-  followRoomSystems(): () => void {
+  followMeeting(): () => void {
     const follow = () => { this.#follow(); };
-    this.#room.on(RoomEvent.ParticipantConnected, follow).on(RoomEvent.Reconnected, follow);
+    for (const event of CHANGES) this.#room.on(event, follow);
     return () => {
-      this.#room.off(RoomEvent.ParticipantConnected, follow).off(RoomEvent.Reconnected, follow);
+      for (const event of CHANGES) this.#room.off(event, follow);
     };
   }
 
@@ -60,8 +62,9 @@ export class Camera {
   }
 
   #wanted(): PublishedCodec {
-    const roomSystem = [...this.#room.remoteParticipants.values()].some(isRoomSystem);
-    return cameraCodec(this.#codec, roomSystem, this.#refusesH264 ? [] : encodableVideo());
+    const others = [...this.#room.remoteParticipants.values()];
+    const allRead = others.every(({ attributes }) => readsH264(attributes));
+    return cameraCodec(this.#codec, others.some(isRoomSystem), allRead, this.#refusesH264 ? [] : encodableVideo());
   }
 
   #follow(): void {

@@ -2,6 +2,7 @@ import { Room, RoomEvent, type RoomOptions, VideoPresets } from 'livekit-client'
 import { useEffect, useEffectEvent, useState } from 'react';
 
 import { type Admission, signallingUrl } from '../lib/api';
+import { LACKS_H264, decodesH264 } from '../lib/codec';
 import { type Ending, endingOf, failureOf } from '../lib/ending';
 import type { DeviceWishes } from '../lib/wishes';
 
@@ -48,6 +49,8 @@ export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (endi
     room.connect(signallingUrl(location), admission.token).then(
       () => {
         joined = true;
+        // Who may not say so is taken for one that can.
+        if (!decodesH264()) room.localParticipant.setAttributes(LACKS_H264).catch(() => undefined);
         if (!over) setConnected(room);
       },
       (error: unknown) => { finish(failureOf(error)); },
