@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use conference::{DialRefusal, DialledLeg, Dialler, LegId};
 use serde::Deserialize;
-use types::MeetingId;
+use types::{LegLayout, LegLayoutError, MeetingId};
 
 use crate::Api;
 use crate::join::unreadable;
@@ -20,6 +20,14 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct LegBody {
     address: String,
+    layout: Option<String>,
+}
+
+/// What is changed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LegChange {
+    layout: String,
 }
 
 /// `POST`: calls an address into the meeting. How it goes, `GET` of the leg tells.
@@ -31,7 +39,8 @@ pub async fn call(
 ) -> Result<(StatusCode, Json<DialledLeg>), Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
-    let leg = dialler.dial(&meeting, &body.address).map_err(refused)?;
+    let layout = body.layout.as_deref().map(read_layout).transpose()?;
+    let leg = dialler.dial(&meeting, &body.address, layout).map_err(refused)?;
     Ok((StatusCode::CREATED, Json(leg)))
 }
 
@@ -43,6 +52,30 @@ pub async fn show(
 ) -> Result<Json<DialledLeg>, Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
     dialler.leg(&meeting, &LegId(leg)).map(Json).ok_or_else(no_such_leg)
+}
+
+/// `PATCH`: arranges others anew in the room system's picture.
+pub async fn change(
+    State(api): State<Api>,
+    Path((id, leg)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Json<LegChange>, JsonRejection>,
+) -> Result<Json<DialledLeg>, Problem> {
+    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    let Json(body) = body.map_err(unreadable)?;
+    let layout = read_layout(&body.layout)?;
+    let leg = dialler.set_layout(&meeting, &LegId(leg), layout).ok_or_else(no_such_leg)?;
+    if leg.state.is_over() {
+        return Err(Problem::new(StatusCode::CONFLICT, "leg_over", "the call is over"));
+    }
+    Ok(Json(leg))
+}
+
+fn read_layout(text: &str) -> Result<LegLayout, Problem> {
+    text.parse().map_err(|error: LegLayoutError| {
+        let detail = format!("`layout` is {text:?}: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "layout_invalid", detail)
+    })
 }
 
 /// `DELETE`: hangs up, or takes the call back.

@@ -91,7 +91,10 @@ pub fn router(state: Api) -> Router {
     always()
         .route("/api/v1/meetings/{id}/join", post(join::join))
         .route("/api/v1/meetings/{id}/legs", post(legs::call))
-        .route("/api/v1/meetings/{id}/legs/{leg}", get(legs::show).delete(legs::hang_up))
+        .route(
+            "/api/v1/meetings/{id}/legs/{leg}",
+            get(legs::show).patch(legs::change).delete(legs::hang_up),
+        )
         .route("/api/{*rest}", any(problem::no_such_endpoint))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))

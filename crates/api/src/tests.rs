@@ -12,7 +12,7 @@ use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use types::{Identity, MeetingId};
+use types::{Identity, LegLayout, MeetingId};
 
 use crate::{Api, Ready, router};
 
@@ -225,21 +225,37 @@ async fn the_authoritys_root_is_handed_out_in_clear_too_where_there_is_one() {
 struct Calls;
 
 impl Dialler for Calls {
-    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal> {
+    fn dial(
+        &self,
+        meeting: &MeetingId,
+        address: &str,
+        layout: Option<LegLayout>,
+    ) -> Result<DialledLeg, DialRefusal> {
         if address.starts_with("forbidden") {
             return Err(DialRefusal::Forbidden);
         }
-        self.leg(meeting, &LegId("LG_1".into())).ok_or(DialRefusal::Unavailable)
+        let leg = self.leg(meeting, &LegId("LG_1".into())).ok_or(DialRefusal::Unavailable)?;
+        Ok(DialledLeg { layout: layout.unwrap_or_default(), ..leg })
     }
 
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
-        (id.0 == "LG_1").then(|| DialledLeg {
+        let state = match id.0.as_str() {
+            "LG_1" => LegState::Ringing,
+            "LG_OVER" => LegState::Ended,
+            _ => return None,
+        };
+        Some(DialledLeg {
             id: id.clone(),
             meeting: meeting.clone(),
             identity: Identity::new("sip_room_1"),
             address: "room@host".into(),
-            state: LegState::Ringing,
+            state,
+            layout: LegLayout::Grid,
         })
+    }
+
+    fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
+        self.leg(meeting, id).map(|leg| DialledLeg { layout, ..leg })
     }
 
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
@@ -293,4 +309,26 @@ async fn only_keys_that_may_call_have_room_systems_called() {
     assert_eq!((status, &problem["code"]), (403, &"address_forbidden".into()));
     let (status, problem) = send("POST", "open/legs", &good, r#"{"adress":"x"}"#).await;
     assert_eq!((status, &problem["code"]), (400, &"malformed".into()));
+
+    let body = r#"{"address":"sip:room@host","layout":"speaker"}"#;
+    let (status, leg) = send("POST", "open/legs", &good, body).await;
+    assert_eq!((status, &leg["layout"]), (201, &"speaker".into()));
+    let speaker = r#"{"layout":"speaker"}"#;
+    let (status, leg) = send("PATCH", "open/legs/LG_1", &good, speaker).await;
+    assert_eq!((status, &leg["layout"]), (200, &"speaker".into()));
+    for (leg, token, body, status, code) in [
+        ("LG_1", &token("caller", false, None), speaker, 403, "not_allowed"),
+        ("LG_2", &good, speaker, 404, "leg_not_found"),
+        ("LG_OVER", &good, speaker, 409, "leg_over"),
+        ("LG_1", &good, "{}", 400, "malformed"),
+        ("LG_1", &good, r#"{"layout":"tiles"}"#, 400, "layout_invalid"),
+    ] {
+        let (got, problem) = send("PATCH", &format!("open/legs/{leg}"), token, body).await;
+        assert_eq!((got, &problem["code"]), (status, &code.into()), "{problem}");
+    }
+    let body = r#"{"address":"sip:room@host","layout":"tiles"}"#;
+    let (status, problem) = send("POST", "open/legs", &good, body).await;
+    assert_eq!((status, &problem["code"]), (400, &"layout_invalid".into()));
+    let detail = "`layout` is \"tiles\": give \"grid\" or \"speaker\"";
+    assert_eq!(problem["detail"], detail);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use types::{Identity, MeetingId};
+use types::{Identity, LegLayout, MeetingId};
 
 /// A call of ours, for as long as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -68,6 +68,8 @@ pub struct DialledLeg {
     pub address: String,
     /// How it stands.
     pub state: LegState,
+    /// How others are arranged in its picture, as it was asked for here last.
+    pub layout: LegLayout,
 }
 
 /// Why nothing was dialled.
@@ -92,15 +94,25 @@ pub enum DialRefusal {
 
 /// Who calls room systems.
 pub trait Dialler: Send + Sync {
-    /// Calls an address into a meeting. The call goes on by itself; what becomes of it,
+    /// Calls an address into a meeting. Without a layout its picture is arranged as the meeting's
+    /// room systems' are. The call goes on by itself; what becomes of it,
     /// [`Dialler::leg`] tells.
     ///
     /// # Errors
     /// [`DialRefusal`]; then nothing was dialled.
-    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal>;
+    fn dial(
+        &self,
+        meeting: &MeetingId,
+        address: &str,
+        layout: Option<LegLayout>,
+    ) -> Result<DialledLeg, DialRefusal>;
 
     /// A call of a meeting, up or ended lately.
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;
+
+    /// Arranges others so in its picture from now on; `None` if there is none such. A call that is
+    /// over stays as it is.
+    fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg>;
 
     /// Ends a call, or takes it back; `None` if there is none such.
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mcu::{BridgeEvent, Mcu};
 use room::{
     Command, Effect, Join, LeaveReason, MeetingView, Notice, ParticipantView, Refusal, Room,
-    RoomSettings, SpeakerView,
+    RoomSettings,
 };
 use sfu::transport::webrtc::Session;
 use sfu::{CloseReason, NetworkFigures, PeerEvent, ShardHandle};
@@ -97,6 +97,12 @@ impl MeetingHandle {
         let message = ActorMessage::Execute { command: Box::new(command), reply };
         self.actor.send(message).map_err(|_| ExecuteError::Over)?;
         answer.await.map_err(|_| ExecuteError::Over)?.map_err(ExecuteError::Refused)
+    }
+
+    /// Asks the meeting for something whose refusal needs no answer.
+    pub fn tell(&self, command: Command) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.actor.send(ActorMessage::Execute { command: Box::new(command), reply });
     }
 
     /// How it stands; `None` when it is over.
@@ -242,6 +248,7 @@ impl Meeting {
         events: mpsc::Sender<MemberEvent>,
     ) -> Result<(), Refusal> {
         let (peer, identity, kind) = (join.peer, join.identity.clone(), join.kind);
+        let layout = room::layout_of(kind, &join.attributes).unwrap_or_default();
         let effects = self.room.handle(Command::Join(join), self.clock.now())?;
         tracing::info!(%peer, %identity, ?kind, "a participant joins");
         metrics::counter!("plenum_joins_total").increment(1);
@@ -258,7 +265,11 @@ impl Meeting {
             (Some(actor), JoinMedia::Leg(leg)) => {
                 let LegJoin { raw, format, link, .. } = *leg;
                 let _ = link.set(actor);
-                self.bridge.add_leg(peer, raw, format);
+                self.bridge.add_leg(peer, raw, format, layout);
+                // The first room system begins the bridge, which has heard nobody yet.
+                if let Some(speaker) = self.room.speaker() {
+                    self.bridge.set_speaker(speaker);
+                }
             }
         }
         self.carry_out(rest);
@@ -350,6 +361,7 @@ impl Meeting {
                     }
                 }
                 Effect::Media(effect) => self.shard.send(media::command(effect)),
+                Effect::Speaker(peer) => self.bridge.set_speaker(peer),
                 Effect::Deliver { to, kind, message } => {
                     for peer in to {
                         send_data(&self.shard, peer, kind, message.clone());
@@ -369,9 +381,6 @@ impl Meeting {
             Notice::Left(reason) => Some(*reason),
             _ => None,
         };
-        if let Notice::Speakers(speakers) = &notice {
-            self.note_speaker(speakers);
-        }
         let Some(adapter) = self.adapters.get(&to) else { return true };
         let told = adapter.try_send(MemberEvent::Notice(notice));
         if let Some(reason) = left {
@@ -380,17 +389,6 @@ impl Meeting {
             return true;
         }
         !matches!(told, Err(mpsc::error::TrySendError::Full(_)))
-    }
-
-    /// The bridge shows who began to speak; who falls silent stays until another speaks.
-    fn note_speaker(&self, speakers: &[SpeakerView]) {
-        let loudest =
-            speakers.iter().filter(|it| it.active).max_by(|a, b| a.level.total_cmp(&b.level));
-        if let Some(speaker) = loudest.filter(|_| self.bridge.is_at_work()) {
-            let participants = self.room.participants();
-            let peer = participants.iter().find(|it| it.sid == speaker.sid).map(|it| it.peer);
-            self.bridge.set_speaker(peer);
-        }
     }
 
     fn wake_at(&self) -> Instant {

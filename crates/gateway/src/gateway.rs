@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use conference::access::{DialPattern, Limiter, Rate};
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
+use room::{Command, LAYOUT_ATTRIBUTE, MemberChange};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use types::MeetingId;
+use types::{LegLayout, MeetingId};
 
 use crate::leg::{self, Caller, DialledLegs, MediaRules, Place};
 use crate::sip::{
@@ -100,7 +101,12 @@ impl Gateway {
 }
 
 impl Dialler for Gateway {
-    fn dial(&self, meeting: &MeetingId, address: &str) -> Result<DialledLeg, DialRefusal> {
+    fn dial(
+        &self,
+        meeting: &MeetingId,
+        address: &str,
+        layout: Option<LegLayout>,
+    ) -> Result<DialledLeg, DialRefusal> {
         let shared = &self.shared;
         if shared.stop.is_cancelled() {
             return Err(DialRefusal::Unavailable);
@@ -113,13 +119,15 @@ impl Dialler for Gateway {
         if shared.conference.directory().find(meeting).is_none() {
             return Err(DialRefusal::NoSuchMeeting);
         }
-        let caller = Caller::dialled(&target);
+        let layout = layout.unwrap_or_else(|| shared.layout_of(meeting));
+        let caller = Caller::dialled(&target, layout);
         let leg = DialledLeg {
             id: LegId(random_id("LG_")),
             meeting: meeting.clone(),
             identity: caller.identity().clone(),
             address: target.shown(),
             state: LegState::Dialling,
+            layout,
         };
         let hang_up = shared.stop.child_token();
         shared.dialled.add(leg.clone(), hang_up.clone())?;
@@ -133,6 +141,10 @@ impl Dialler for Gateway {
         self.shared.dialled.leg(meeting, id)
     }
 
+    fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
+        self.shared.dialled.set_layout(meeting, id, layout, |leg| self.shared.show_layout(leg))
+    }
+
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
         self.shared.dialled.hang_up(meeting, id)
     }
@@ -144,6 +156,21 @@ impl Shared {
         let same = |it: &&IpAddr| peer.is_none_or(|peer| it.is_ipv4() == peer.is_ipv4());
         let found = self.announced.iter().find(same).or(self.announced.first());
         found.copied().unwrap_or(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// How others are arranged in a picture of which nothing else was said.
+    pub(crate) fn layout_of(&self, meeting: &MeetingId) -> LegLayout {
+        let settings = self.conference.directory().find(meeting);
+        settings.and_then(|it| it.layout).unwrap_or(self.media.layout)
+    }
+
+    /// Tells the meeting how others are arranged in the picture of a call of ours.
+    pub(crate) fn show_layout(&self, leg: &DialledLeg) {
+        let Some(meeting) = self.conference.find(&leg.meeting) else { return };
+        let layout = (LAYOUT_ATTRIBUTE.to_owned(), leg.layout.to_string());
+        let change = MemberChange { attributes: [layout].into(), ..MemberChange::default() };
+        let identity = leg.identity.clone();
+        meeting.tell(Command::UpdateMember { identity, change, permissions: None });
     }
 
     /// Whether this address has guessed wrong too often of late.

@@ -53,7 +53,9 @@ impl From<ExecuteError> for TwirpError {
             ExecuteError::Refused(Refusal::NotAllowed(_)) => {
                 Self::new(StatusCode::FORBIDDEN, "permission_denied", message)
             }
-            ExecuteError::Refused(Refusal::TooLong { .. }) => Self::invalid(message),
+            ExecuteError::Refused(Refusal::TooLong { .. } | Refusal::NoLayout(_)) => {
+                Self::invalid(message)
+            }
             ExecuteError::Refused(_) | ExecuteError::Over => Self::not_found(message),
         }
     }

@@ -156,9 +156,15 @@ impl Bridge {
         self.video().change_sink(sink, format, layout);
     }
 
-    /// Who speaks: large in the speaker layout, and always on a grid that has no room for all.
+    /// Who speaks: large in the speaker layout, and always on a grid that has no room for all. Who
+    /// may not see the speaker, since it is their own picture, sees who spoke before.
     pub fn set_speaker(&self, speaker: Option<SourceId>) {
         self.video().set_speaker(speaker);
+    }
+
+    /// The source that is a shared screen: it comes before who speaks.
+    pub fn set_screen(&self, screen: Option<SourceId>) {
+        self.video().set_screen(screen);
     }
 
     /// A viewer needs a key frame. Those who share its encode get it too; one a second at most.

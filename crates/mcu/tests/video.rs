@@ -200,6 +200,84 @@ fn the_speaker_is_large_and_a_viewer_may_change_the_layout() {
 }
 
 #[test]
+fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all() {
+    let mut world = World::new();
+    let mut a = world.camera(1, VideoCodec::Vp8, RED);
+    let mut room = world.camera(2, VideoCodec::H264, GREEN);
+    let mut c = world.camera(3, VideoCodec::Vp8, BLUE);
+    let wanted = format(VideoCodec::H264, 1280, 720);
+    let mut own = screen(&world, 10, wanted, Some(2), Layout::Speaker);
+    let mut other = screen(&world, 11, wanted, None, Layout::Speaker);
+    let large = Rect::new(160, 20, 960, 520);
+    {
+        let cameras = &mut [(1, &mut a), (2, &mut room), (3, &mut c)];
+        world.bridge.set_speaker(Some(SourceId(3)));
+        run(&mut world, 30, cameras, &mut [&mut own, &mut other]);
+        assert!(own.share(large, BLUE) > 0.8 && other.share(large, BLUE) > 0.8);
+        world.bridge.set_speaker(Some(SourceId(2)));
+        run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
+        assert!(own.share(large, BLUE) > 0.8, "the room is not shown to itself");
+        assert!(other.share(large, GREEN) > 0.8);
+
+        world.bridge.set_screen(Some(SourceId(1)));
+        run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
+        assert!(own.share(large, RED) > 0.8 && other.share(large, RED) > 0.8);
+        world.bridge.set_speaker(Some(SourceId(3)));
+        run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
+        assert!(other.share(large, RED) > 0.8, "whoever speaks");
+        world.bridge.set_screen(None);
+        world.bridge.set_speaker(Some(SourceId(2)));
+        run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
+        assert!(own.share(large, BLUE) > 0.8 && other.share(large, GREEN) > 0.8);
+    }
+    assert_eq!((own.keys, other.keys), (1, 1), "who is large changes without a key frame");
+    // Whoever leaves is large no more, also as who spoke before.
+    world.bridge.add_tile(SourceId(4), "Зал № 4");
+    world.bridge.remove_video_source(SourceId(3));
+    run(&mut world, 5, &mut [(1, &mut a), (2, &mut room)], &mut [&mut own, &mut other]);
+    assert!(own.share(large, RED) > 0.8 && other.share(large, GREEN) > 0.8);
+}
+
+#[test]
+fn equal_speaker_views_are_one_encode_also_of_rooms_that_nobody_would_see() {
+    let mut world = World::new();
+    let mut camera = world.camera(1, VideoCodec::Vp8, RED);
+    for id in 2..=8 {
+        world.bridge.add_tile(SourceId(id), &format!("Зал № {id}"));
+    }
+    let wanted = format(VideoCodec::H264, 640, 360);
+    world.bridge.set_speaker(Some(SourceId(1)));
+    // Two rooms beyond the strip, and somebody who only looks.
+    let mut seven = screen(&world, 10, wanted, Some(7), Layout::Speaker);
+    let mut eight = screen(&world, 11, wanted, Some(8), Layout::Speaker);
+    let mut guest = screen(&world, 12, wanted, Some(90), Layout::Speaker);
+    let mut encodes = |world: &mut World, screens: &mut [&mut Screen]| {
+        run(world, 15, &mut [(1, &mut camera)], screens);
+        let before = world.bridge.stats().video_encoded;
+        run(world, 30, &mut [(1, &mut camera)], screens);
+        world.bridge.stats().video_encoded - before
+    };
+    let screens = &mut [&mut seven, &mut eight, &mut guest];
+    let encoded = encodes(&mut world, screens);
+    assert!((29..=31).contains(&encoded), "{encoded} encodes for one picture of three viewers");
+    world.bridge.set_speaker(Some(SourceId(7)));
+    let encoded = encodes(&mut world, screens);
+    assert!((58..=62).contains(&encoded), "{encoded} encodes: the seventh does not see itself");
+    // Who spoke before the last two has no place of its own any more.
+    world.bridge.set_speaker(Some(SourceId(2)));
+    world.bridge.set_speaker(Some(SourceId(1)));
+    let encoded = encodes(&mut world, screens);
+    assert!((29..=31).contains(&encoded), "{encoded} encodes: all see the same again");
+    let large = Rect::new(80, 10, 480, 260);
+    for screen in [&seven, &eight, &guest] {
+        assert!(screen.share(large, RED) > 0.7);
+        assert!(screen.packets.windows(2).all(|p| p[1].seq == p[0].seq + 1));
+        assert!(screen.packets.windows(2).all(|p| p[1].timestamp >= p[0].timestamp));
+    }
+    assert!(eight.keys <= 2 && guest.keys <= 2, "{} and {} keys", eight.keys, guest.keys);
+}
+
+#[test]
 fn key_frames_are_made_for_who_asks_and_who_comes_and_one_a_second_at_most() {
     let mut world = World::new();
     let mut camera = world.camera(1, VideoCodec::Vp8, RED);

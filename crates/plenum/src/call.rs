@@ -16,6 +16,7 @@ use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use types::LegLayout;
 
 use crate::Settings;
 use crate::certificate::Certificates;
@@ -38,6 +39,9 @@ pub struct Call {
     meeting: String,
     /// The room system, such as sip:room@198.51.100.7.
     address: String,
+    /// How others are arranged in its picture: grid or speaker; as the meeting says if left out.
+    #[arg(long)]
+    layout: Option<LegLayout>,
     /// The server; the one of the configuration on this machine if left out.
     #[arg(long, value_name = "URL")]
     server: Option<Uri>,
@@ -114,11 +118,11 @@ fn code(state: &str) -> u8 {
 
 impl Call {
     async fn run(self) -> Result<String, CallError> {
-        let Self { meeting, address, server, json, settings } = self;
+        let Self { meeting, address, layout, server, json, settings } = self;
         let config = settings.load()?;
         let server = Server::of(server, &config)?;
         let path = format!("/api/v1/meetings/{}/legs", encoded(&meeting));
-        let body = json!({ "address": address }).to_string();
+        let body = json!({ "address": address, "layout": layout }).to_string();
         let mut leg = server.ask(Method::POST, &path, body).await?;
         let path = format!("{path}/{}", text(&leg, "id"));
         let mut told = String::new();

@@ -6,12 +6,7 @@ use gateway::{Gateway, GatewayConfig, MediaRules};
 use sdp::{SrtpPolicy, VideoCap};
 
 use crate::certificate::{CertificateError, Certificates};
-use crate::config::{Config, ConfigError, Listen, Srtp};
-
-/// What room systems are sent, and asked to send, at most: what one core composes with ease.
-const PICTURE: VideoCap = VideoCap { width: 1280, height: 720, fps: 30 };
-/// Bits a second of such a picture.
-const VIDEO_BITRATE: u64 = 2_000_000;
+use crate::config::{Config, ConfigError, Listen, PictureSize, Srtp};
 
 /// Why room systems cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +53,16 @@ pub async fn start(
     if [&sip.udp, &sip.tcp, &sip.tls].iter().all(|it| it.is_empty()) {
         return Ok(None);
     }
+    let PictureSize { width, height } = config.sip.picture_size;
     let media = MediaRules {
         srtp: match config.sip.srtp {
             Srtp::Allowed => SrtpPolicy::Optional,
             Srtp::Required => SrtpPolicy::Required,
         },
         keys_over_cleartext: config.sip.keys_over_cleartext,
-        picture: PICTURE,
-        video_bitrate: VIDEO_BITRATE,
+        picture: VideoCap { width, height, fps: config.sip.picture_fps },
+        video_bitrate: config.sip.picture_bitrate.into(),
+        layout: config.sip.layout,
     };
     let gateway =
         GatewayConfig { sip, announced, media, allow_dial: config.sip.allow_dial.clone() };

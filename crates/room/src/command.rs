@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use types::{
-    Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
+    Identity, LegLayoutError, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId,
+    TrackSid, TrackSource,
 };
 
 use crate::effect::LeaveReason;
-use crate::member::{TrackInfo, VideoWanted};
+use crate::member::{LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
 
 /// A request to the meeting. Who may make it is part of each one's rule.
 #[derive(Clone, Debug)]
@@ -299,6 +300,9 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+    /// A room system's picture cannot be arranged so.
+    #[error("`{LAYOUT_ATTRIBUTE}` is no layout: {0}")]
+    NoLayout(LegLayoutError),
     /// A text is too long.
     #[error("{what} has at most {max} bytes")]
     TooLong {

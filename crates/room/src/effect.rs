@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use types::{
-    Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
+    Identity, LegLayout, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid,
+    TrackSource,
 };
 
 use crate::command::{DataKind, Permissions};
-use crate::member::{TrackInfo, VideoWanted};
+use crate::member::{LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
 
 /// One consequence.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub enum Effect {
     },
     /// The media planes do something.
     Media(MediaEffect),
+    /// Who is to be seen large from now on where one is, until another is.
+    Speaker(PeerId),
     /// A data message goes to these participants.
     Deliver {
         /// To whom.
@@ -145,6 +148,23 @@ pub struct ParticipantView {
     pub joined_at_ms: i64,
     /// Grows with every change.
     pub version: u32,
+}
+
+impl ParticipantView {
+    /// How others are arranged in its picture; `None` for who is no room system.
+    pub fn layout(&self) -> Option<LegLayout> {
+        layout_of(self.kind, &self.attributes)
+    }
+}
+
+/// How others are arranged in a participant's picture, by its attributes; `None` for who is no room
+/// system.
+pub fn layout_of(
+    kind: ParticipantKind,
+    attributes: &BTreeMap<String, String>,
+) -> Option<LegLayout> {
+    let asked = || attributes.get(LAYOUT_ATTRIBUTE).and_then(|it| it.parse().ok());
+    (kind == ParticipantKind::Sip).then(|| asked().unwrap_or_default())
 }
 
 /// A track as it is shown.

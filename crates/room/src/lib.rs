@@ -20,7 +20,7 @@ pub use command::{
 };
 pub use effect::{
     Effect, JoinSnapshot, LeaveReason, MediaEffect, MeetingView, Notice, ParticipantView, Presence,
-    Quality, SpeakerView, TrackView,
+    Quality, SpeakerView, TrackView, layout_of,
 };
-pub use member::{LayerInfo, TrackInfo, VideoWanted};
+pub use member::{LAYOUT_ATTRIBUTE, LayerInfo, TrackInfo, VideoWanted};
 pub use room::{Room, RoomSettings};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use types::{
-    Identity, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
+    Identity, LegLayout, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid,
+    TrackSource,
 };
 
 use crate::command::{Join, MemberChange, Permissions, PublishRequest, Refusal};
@@ -13,6 +14,10 @@ use crate::effect::{ParticipantView, Presence, Quality, TrackView};
 const MAX_NAME: usize = 512;
 /// Metadata, and all attributes together, in bytes (LiveKit's limits).
 const MAX_TEXT: usize = 64 << 10;
+
+/// The attribute that tells how others are arranged in a room system's picture, by the words of
+/// [`types::LegLayout`].
+pub const LAYOUT_ATTRIBUTE: &str = "sip.layout";
 
 /// What is known of a track beside its ids.
 #[derive(Clone, Debug)]
@@ -208,6 +213,11 @@ impl Member {
         }
         if change.metadata.as_ref().is_some_and(|it| it.len() > MAX_TEXT) {
             return too_long("the metadata", MAX_TEXT);
+        }
+        if self.kind == ParticipantKind::Sip
+            && let Some(layout) = change.attributes.get(LAYOUT_ATTRIBUTE)
+        {
+            layout.parse::<LegLayout>().map_err(Refusal::NoLayout)?;
         }
         let mut attributes = self.attributes.clone();
         for (key, value) in change.attributes {

@@ -58,6 +58,7 @@ impl Room {
     /// Ends a participant's presence, whatever the reason.
     pub(crate) fn put_out(&mut self, peer: PeerId, reason: LeaveReason) {
         let Some(mut member) = self.members.remove(&peer) else { return };
+        self.speaker.take_if(|it| it.peer == peer);
         let tracks: Vec<_> = member.tracks.iter().map(|it| it.id).collect();
         for other in self.members.values_mut() {
             other.subscriptions.retain(|track, _| !tracks.contains(track));

@@ -93,7 +93,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Instant;
 
-    use types::{MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSource};
+    use types::{LegLayout, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSource};
 
     use super::*;
     use crate::command::{Command, Join, PublishRequest, TrackChange};
@@ -189,6 +189,28 @@ mod tests {
         change(&mut room, &sid, false).unwrap();
         assert!(is_muted(&room), "the host's mute stands");
         assert!(!mute(&mut room, &identity, &sid, false));
+    }
+
+    #[test]
+    fn the_layout_of_a_room_system_is_one_that_there_is() {
+        let (mut room, identity, _) = meeting(ParticipantKind::Sip);
+        let mut set = |value: &str| {
+            let attributes = BTreeMap::from([("sip.layout".to_owned(), value.to_owned())]);
+            let change = MemberChange { attributes, ..MemberChange::default() };
+            let identity = identity.clone();
+            let command = Command::UpdateMember { identity, change, permissions: None };
+            let done = room.handle(command, Instant::now()).map(|_| ());
+            (done, room.participants()[0].layout())
+        };
+        assert_eq!(set("speaker"), (Ok(()), Some(LegLayout::Speaker)));
+        let (done, layout) = set("tiles");
+        let refusal = done.unwrap_err().to_string();
+        assert_eq!(refusal, "`sip.layout` is no layout: give \"grid\" or \"speaker\"");
+        assert_eq!(layout, Some(LegLayout::Speaker), "it stays as it is");
+        assert!(set("").0.is_err(), "a room system always has one");
+        assert_eq!(set("grid"), (Ok(()), Some(LegLayout::Grid)));
+        let (room, ..) = meeting(ParticipantKind::Standard);
+        assert_eq!(room.participants()[0].layout(), None, "a browser arranges its own");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use types::{Identity, MeetingId, PeerId, TrackId, TrackSid};
 use crate::command::{Command, DataKind, Refusal};
 use crate::effect::{Effect, LeaveReason, MeetingView, Notice, ParticipantView};
 use crate::member::{Member, Track};
-use crate::speaking::SPEAKER_SILENCE;
+use crate::speaking::{Foremost, SPEAKER_SILENCE};
 
 /// How often slow things are looked at: layers that nobody wants any more, speakers that ceased.
 const TICK: Duration = Duration::from_millis(500);
@@ -33,6 +33,7 @@ pub struct Room {
     pub(crate) metadata: String,
     pub(crate) members: BTreeMap<PeerId, Member>,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) speaker: Option<Foremost>,
     next_tick: Instant,
 }
 
@@ -44,6 +45,7 @@ impl Room {
             metadata: String::new(),
             members: BTreeMap::new(),
             effects: Vec::new(),
+            speaker: None,
             next_tick: now,
         }
     }
@@ -160,6 +162,11 @@ impl Room {
     /// Everybody that is shown.
     pub fn participants(&self) -> Vec<ParticipantView> {
         self.members.values().filter(|it| !it.permissions.hidden).map(Member::view).collect()
+    }
+
+    /// Who is to be seen large where one is; `None` before anybody spoke.
+    pub fn speaker(&self) -> Option<PeerId> {
+        self.speaker.as_ref().map(|it| it.peer)
     }
 
     pub(crate) fn member(&mut self, peer: PeerId) -> Result<&mut Member, Refusal> {

@@ -4,11 +4,13 @@
 #![warn(missing_docs)]
 
 mod id;
+mod layout;
 mod media;
 mod network;
 mod srtp;
 
 pub use id::{Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, TrackId, TrackSid};
+pub use layout::{LegLayout, LegLayoutError};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
 pub use network::client_network;
 pub use srtp::SrtpSuite;

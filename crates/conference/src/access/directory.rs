@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 
 use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
-use types::MeetingId;
+use types::{LegLayout, MeetingId};
 
 /// What a participant may do in a meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +85,8 @@ pub struct MeetingSettings {
     pub host_pin: Option<Pin>,
     /// Whether room systems may dial in.
     pub room_systems: bool,
+    /// How others are arranged in room systems' pictures; `None`: as everywhere else.
+    pub layout: Option<LegLayout>,
     /// Participants at a time, of every kind.
     pub max_participants: u32,
 }
@@ -101,6 +103,7 @@ impl MeetingSettings {
             guest_pin: None,
             host_pin: None,
             room_systems: true,
+            layout: None,
             max_participants: Self::DEFAULT_MAX_PARTICIPANTS,
         }
     }

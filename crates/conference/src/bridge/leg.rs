@@ -5,7 +5,7 @@ use room::{Command, ParticipantView};
 use rtp::lane::lane;
 use sfu::transport::plain::PictureLimits;
 use sfu::{Origin, ShardHandle};
-use types::{AudioCodec, Codec, MediaKind, PeerId, TrackId, VideoCodec};
+use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec};
 
 use super::source::{VIDEO_LANE, is_muted, of_peer};
 
@@ -78,6 +78,7 @@ pub(super) struct Leg {
     forwardable: Option<bool>,
     format: LegFormat,
     view: View,
+    layout: Layout,
     audio_sink: SinkId,
     video_sink: SinkId,
     audio_transcode: SinkId,
@@ -113,6 +114,7 @@ impl Leg {
             forwardable: None,
             format: LegFormat::default(),
             view: View::default(),
+            layout: Layout::Grid,
             audio_sink: sinks.next(),
             video_sink: sinks.next(),
             audio_transcode: sinks.next(),
@@ -161,7 +163,7 @@ impl Leg {
         match (before, self.format.video) {
             (before, after) if before == after => {}
             (Some(before), Some(after)) if before.codec == after.codec => {
-                bridge.change_video_sink(self.video_sink, after, Layout::Grid);
+                bridge.change_video_sink(self.video_sink, after, self.layout);
             }
             (_, after) => {
                 bridge.remove_sink(self.video_sink);
@@ -170,7 +172,7 @@ impl Leg {
                     let number = Codec::Video(format.codec).number();
                     let own = Some(of_peer(self.peer));
                     metrics::counter!("plenum_leg_view_total", "path" => "composed").increment(1);
-                    bridge.add_video_sink(self.video_sink, format, own, Layout::Grid, number, tx);
+                    bridge.add_video_sink(self.video_sink, format, own, self.layout, number, tx);
                     let (peer, kind) = (self.peer, MediaKind::Video);
                     shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
                 }
@@ -236,6 +238,19 @@ impl Leg {
         }
     }
 
+    /// Arranges others so in its picture, which goes on.
+    pub(super) fn set_layout(&mut self, layout: LegLayout, bridge: &Bridge) {
+        let layout = match layout {
+            LegLayout::Grid => Layout::Grid,
+            LegLayout::Speaker => Layout::Speaker,
+        };
+        if std::mem::replace(&mut self.layout, layout) != layout
+            && let Some(format) = self.view.made
+        {
+            bridge.change_video_sink(self.video_sink, format, layout);
+        }
+    }
+
     /// Whether that is news.
     pub(super) fn flows(&mut self, track: TrackId, codec: Codec) -> bool {
         match codec {
@@ -278,6 +293,9 @@ impl Leg {
         shard: &ShardHandle,
         commands: &mut Vec<Command>,
     ) {
+        if let Some(layout) = me.layout() {
+            self.set_layout(layout, bridge);
+        }
         for track in &me.tracks {
             match track.kind {
                 MediaKind::Audio => self.follow_audio(track.id, bridge, shard, commands),

@@ -14,7 +14,7 @@ use mcu::{Bridge, BridgeEvent, Events, Mcu, SourceId};
 use room::{Command, ParticipantView, VideoWanted};
 use sfu::core::Wanted;
 use sfu::{PeerEvent, ShardHandle};
-use types::{Codec, MediaKind, PeerId, TrackId};
+use types::{Codec, LegLayout, MediaKind, PeerId, TrackId};
 
 use leg::{Leg, SinkIds};
 use source::{Source, Wiring};
@@ -83,7 +83,13 @@ impl MeetingBridge {
     }
 
     /// A room system comes in.
-    pub(crate) fn add_leg(&mut self, peer: PeerId, tracks: [TrackId; 2], format: LegFormat) {
+    pub(crate) fn add_leg(
+        &mut self,
+        peer: PeerId,
+        tracks: [TrackId; 2],
+        format: LegFormat,
+        layout: LegLayout,
+    ) {
         let at_work = self.at_work.get_or_insert_with(|| AtWork {
             bridge: self.mcu.bridge(&self.meeting, self.events.clone()),
             sources: BTreeMap::new(),
@@ -97,6 +103,7 @@ impl MeetingBridge {
             self.shard.send(sfu::Command::PublishLeg { peer, kind, track });
         }
         let mut leg = Leg::new(peer, tracks, sinks);
+        leg.set_layout(layout, bridge);
         leg.set_format(format, bridge, &self.shard);
         legs.insert(peer, leg);
     }
@@ -144,6 +151,7 @@ impl MeetingBridge {
                 leg.follow(participant, bridge, &self.shard, &mut commands);
             }
         }
+        bridge.set_screen(source::screen(&wanted));
         let seen: Vec<_> = wanted.iter().filter(|(_, it)| it.is_seen()).collect();
         for (peer, leg) in legs.iter_mut() {
             let mut others = seen.iter().filter(|(id, _)| **id != source::of_peer(*peer));
@@ -176,9 +184,9 @@ impl MeetingBridge {
     }
 
     /// Who speaks now.
-    pub(crate) fn set_speaker(&self, speaker: Option<PeerId>) {
+    pub(crate) fn set_speaker(&self, speaker: PeerId) {
         if let Some(at_work) = &self.at_work {
-            at_work.bridge.set_speaker(speaker.map(source::of_peer));
+            at_work.bridge.set_speaker(Some(source::of_peer(speaker)));
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Wish {
     muted: bool,
     /// Shows the name where there is no picture.
     tile: bool,
+    /// A shared screen's picture.
+    screen: bool,
 }
 
 impl Wish {
@@ -78,7 +80,7 @@ pub(super) fn wanted(
         if let Some(leg) = legs.get(&participant.peer) {
             let (voice, picture) = (leg.voice(), leg.picture());
             let muted = is_muted(participant, MediaKind::Video);
-            wanted.insert(id, Wish { name, voice, picture, muted, tile: true });
+            wanted.insert(id, Wish { name, voice, picture, muted, tile: true, screen: false });
             continue;
         }
         let mut person = Wish { name: name.clone(), tile: true, ..Wish::default() };
@@ -88,7 +90,8 @@ pub(super) fn wanted(
             match (track.info.source, codec) {
                 (TrackSource::ScreenShare, Some(Codec::Video(codec))) => {
                     let (name, picture) = (name.clone(), Some((track.id, codec)));
-                    let screen = Wish { name, picture, muted: track.muted, ..Wish::default() };
+                    let muted = track.muted;
+                    let screen = Wish { name, picture, muted, screen: true, ..Wish::default() };
                     wanted.insert(of_track(track.id), screen);
                 }
                 (TrackSource::ScreenShareAudio, Some(Codec::Audio(codec))) => {
@@ -106,6 +109,12 @@ pub(super) fn wanted(
         wanted.insert(id, person);
     }
     wanted
+}
+
+/// The screen that was shared last, of those that show something.
+pub(super) fn screen(wanted: &BTreeMap<SourceId, Wish>) -> Option<SourceId> {
+    // Ids are counted up: the largest is the newest.
+    wanted.iter().rfind(|(_, wish)| wish.screen && !wish.muted).map(|(id, _)| *id)
 }
 
 fn shown_name(participant: &ParticipantView) -> String {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use conference::{DialRefusal, DialledLeg, JoinError, Leg, LegEvent, LegFormat, LegId, LegState};
 use sfu::transport::plain::LegMedia;
 use tokio_util::sync::CancellationToken;
-use types::MeetingId;
+use types::{LegLayout, MeetingId};
 
 use super::line::{Caller, Line};
 use super::media::Session;
@@ -60,6 +60,30 @@ impl Dialled {
 
     pub(crate) fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
         self.lock().get(id).map(|it| it.leg.clone()).filter(|it| it.meeting == *meeting)
+    }
+
+    /// `show` tells the meeting, in the order of the changes.
+    pub(crate) fn set_layout(
+        &self,
+        meeting: &MeetingId,
+        id: &LegId,
+        layout: LegLayout,
+        show: impl Fn(&DialledLeg),
+    ) -> Option<DialledLeg> {
+        let mut legs = self.lock();
+        let leg = &mut legs.get_mut(id).filter(|it| it.leg.meeting == *meeting)?.leg;
+        if !leg.state.is_over() {
+            leg.layout = layout;
+            show(leg);
+        }
+        Some(leg.clone())
+    }
+
+    /// Once it is in: what was changed before that did not reach the meeting.
+    fn show(&self, id: &LegId, show: impl Fn(&DialledLeg)) {
+        if let Some(entry) = self.lock().get(id) {
+            show(&entry.leg);
+        }
     }
 
     pub(crate) fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
@@ -142,6 +166,7 @@ async fn begin(
         .start(LegMedia::default(), LegFormat::default())
         .map_err(|_| LegState::Incompatible)?;
     leg.join(meeting, caller.participant()).await.map_err(not_admitted)?;
+    shared.dialled.show(&place.id, |leg| shared.show_layout(leg));
     Ok((session, leg))
 }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use conference::access::Role;
 use conference::{JoinError, Leg, LegEvent, Participant};
-use room::{LeaveReason, Permissions};
+use room::{LAYOUT_ATTRIBUTE, LeaveReason, Permissions};
 use tokio_util::sync::CancellationToken;
-use types::{Identity, MeetingId};
+use types::{Identity, LegLayout, MeetingId};
 
 use super::admission::{PinEntry, Step};
 use super::media::Session;
@@ -36,7 +36,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn of(call: &IncomingCall, host: bool) -> Self {
+    pub(super) fn of(call: &IncomingCall, host: bool, layout: LegLayout) -> Self {
         let user = user_of(&call.from);
         let name = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
         let id = call.id().map(ToString::to_string).unwrap_or_default();
@@ -48,6 +48,7 @@ impl Caller {
             ("sip.phoneNumber", user.as_str()),
             ("sip.transport", &call.transport.to_string()),
             ("sip.userAgent", &shown(call.user_agent.as_deref().unwrap_or_default())),
+            (LAYOUT_ATTRIBUTE, layout.as_str()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -60,9 +61,13 @@ impl Caller {
     }
 
     /// Whom we call.
-    pub(crate) fn dialled(target: &Target) -> Self {
-        let attributes = [("sip.callStatus", "dialing"), ("sip.phoneNumber", target.user.as_str())]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    pub(crate) fn dialled(target: &Target, layout: LegLayout) -> Self {
+        let attributes = [
+            ("sip.callStatus", "dialing"),
+            ("sip.phoneNumber", target.user.as_str()),
+            (LAYOUT_ATTRIBUTE, layout.as_str()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let name = shown(&target.shown());
         let attributes = BTreeMap::from(attributes);
         Self { identity: identity(&target.user), name, attributes, host: false }

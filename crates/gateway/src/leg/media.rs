@@ -7,7 +7,7 @@ use sdp::{
     NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap, VideoStream,
 };
 use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
-use types::{Codec, VideoCodec};
+use types::{Codec, LegLayout, VideoCodec};
 
 /// Bits a second of Opus where the room system sets no limit: full-band speech and music.
 const OPUS_BITRATE: u32 = 64_000;
@@ -23,6 +23,8 @@ pub struct MediaRules {
     pub picture: VideoCap,
     /// Bits a second of a picture at most.
     pub video_bitrate: u64,
+    /// How others are arranged in it, where neither the meeting nor whoever calls says.
+    pub layout: LegLayout,
 }
 
 /// Why a session was not agreed on.

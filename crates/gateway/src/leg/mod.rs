@@ -131,7 +131,7 @@ async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Ref
     let seat = shared.conference.seat_leg(&meeting)?;
     let address = shared.announced_to(Some(call.source.ip()));
     let mut session = Session::new(&seat, address, &shared.media, call.secure);
-    let caller = Caller::of(call, host);
+    let caller = Caller::of(call, host, shared.layout_of(&meeting));
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;

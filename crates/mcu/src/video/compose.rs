@@ -24,7 +24,8 @@ const MAX_LINES: usize = 3;
 pub(super) struct Scene {
     pub(super) version: u64,
     pub(super) sources: Vec<(SourceId, Arc<Slot>)>,
-    pub(super) speaker: Option<SourceId>,
+    /// Who stands out among them, the most important first.
+    pub(super) foremost: Vec<SourceId>,
 }
 
 pub(super) struct Canvas {
@@ -98,7 +99,7 @@ impl Canvas {
         let first = self.scene.replace(scene.version).is_none();
         let ids: Vec<SourceId> = scene.sources.iter().map(|(id, _)| *id).collect();
         let (width, height) = (self.picture.width(), self.picture.height());
-        let places = arrange(self.layout, width, height, &ids, scene.speaker);
+        let places = arrange(self.layout, width, height, &ids, &scene.foremost);
         let placed: Vec<(Arc<Slot>, Rect)> = places
             .into_iter()
             .filter_map(|place| {

@@ -15,33 +15,40 @@ pub(super) struct Place {
     pub(super) part: Rect,
 }
 
-/// Places `sources` (in the order of their coming) on a canvas. The speaker always has a place.
+/// Of those who stand out, so many have a place however many others there are: a shared screen and
+/// who speaks, or the two who speak in turn.
+const SURE: usize = 2;
+
+/// Places `sources` (in the order of their coming) on a canvas. `foremost` are those of them who
+/// stand out, the most important first: it is large where one is, and the first [`SURE`] have a
+/// place.
 pub(super) fn arrange(
     layout: Layout,
     width: u32,
     height: u32,
     sources: &[SourceId],
-    speaker: Option<SourceId>,
+    foremost: &[SourceId],
 ) -> Vec<Place> {
     let canvas = Rect::new(0, 0, width, height);
     match layout {
         _ if sources.len() <= 1 => {
             sources.iter().map(|source| Place { source: *source, part: canvas }).collect()
         }
-        Layout::Grid | Layout::Single(_) => grid(canvas, &shown(sources, speaker, MAX_GRID)),
-        Layout::Speaker => with_strip(canvas, sources, speaker),
+        Layout::Grid | Layout::Single(_) => grid(canvas, &shown(sources, foremost, MAX_GRID)),
+        Layout::Speaker => with_strip(canvas, sources, foremost),
     }
 }
 
-/// The first `most`, with the speaker in the last place if they stand beyond it.
-fn shown(sources: &[SourceId], speaker: Option<SourceId>, most: usize) -> Vec<SourceId> {
+/// The first `most`; whoever stands out and stands beyond them takes a place from the end.
+fn shown(sources: &[SourceId], foremost: &[SourceId], most: usize) -> Vec<SourceId> {
     let mut shown: Vec<SourceId> = sources.iter().copied().take(most).collect();
-    if let Some(speaker) = speaker
-        && sources.contains(&speaker)
-        && !shown.contains(&speaker)
-        && let Some(last) = shown.last_mut()
-    {
-        *last = speaker;
+    let sure = foremost.get(..SURE).unwrap_or(foremost);
+    for id in sure.iter().filter(|id| sources.contains(id)) {
+        if !shown.contains(id)
+            && let Some(last) = shown.iter_mut().rev().find(|it| !sure.contains(it))
+        {
+            *last = *id;
+        }
     }
     shown
 }
@@ -77,11 +84,13 @@ fn grid(canvas: Rect, sources: &[SourceId]) -> Vec<Place> {
     places
 }
 
-fn with_strip(canvas: Rect, sources: &[SourceId], speaker: Option<SourceId>) -> Vec<Place> {
-    let large = speaker.filter(|id| sources.contains(id)).or_else(|| sources.first().copied());
-    let Some(large) = large else { return Vec::new() };
-    let others: Vec<SourceId> =
-        sources.iter().copied().filter(|id| *id != large).take(MAX_STRIP).collect();
+fn with_strip(canvas: Rect, sources: &[SourceId], foremost: &[SourceId]) -> Vec<Place> {
+    let mut large = foremost.iter().copied().filter(|id| sources.contains(id));
+    let Some(large) = large.next().or_else(|| sources.first().copied()) else {
+        return Vec::new();
+    };
+    let others: Vec<SourceId> = sources.iter().copied().filter(|id| *id != large).collect();
+    let others = shown(&others, foremost, MAX_STRIP);
     let gap = gap(canvas.width);
     let strip = canvas.height / 5;
     let space = Rect::new(0, 0, canvas.width, canvas.height - strip - gap);
@@ -123,7 +132,7 @@ mod tests {
             for layout in [Layout::Grid, Layout::Speaker] {
                 for count in 1..30 {
                     let sources = ids(count);
-                    let places = arrange(layout, width, height, &sources, Some(SourceId(count)));
+                    let places = arrange(layout, width, height, &sources, &[SourceId(count)]);
                     let most = if layout == Layout::Grid { 16 } else { 6 };
                     assert_eq!(places.len(), (count as usize).min(most));
                     assert!(places.iter().any(|p| p.source == SourceId(count)), "the speaker");
@@ -142,19 +151,34 @@ mod tests {
 
     #[test]
     fn two_stand_side_by_side_and_a_third_is_centred_below() {
-        let two = arrange(Layout::Grid, 1280, 720, &ids(2), None);
+        let two = arrange(Layout::Grid, 1280, 720, &ids(2), &[]);
         assert_eq!(two[0].part.y, two[1].part.y);
         assert!(two[0].part.width > 600);
-        let three = arrange(Layout::Grid, 1280, 720, &ids(3), None);
+        let three = arrange(Layout::Grid, 1280, 720, &ids(3), &[]);
         let middle = three[2].part.x + three[2].part.width / 2;
         assert!(middle.abs_diff(640) <= 2, "{middle}");
     }
 
     #[test]
     fn the_speaker_is_large_and_without_one_the_first() {
-        let places = arrange(Layout::Speaker, 1280, 720, &ids(4), Some(SourceId(3)));
+        let places = arrange(Layout::Speaker, 1280, 720, &ids(4), &[SourceId(3)]);
         assert_eq!(places[0].source, SourceId(3));
         assert!(places[0].part.width > 900 && places[1].part.width < 260);
-        assert_eq!(arrange(Layout::Speaker, 1280, 720, &ids(4), None)[0].source, SourceId(1));
+        assert_eq!(arrange(Layout::Speaker, 1280, 720, &ids(4), &[])[0].source, SourceId(1));
+    }
+
+    #[test]
+    fn a_screen_is_large_and_who_speaks_has_a_place_among_however_many() {
+        let foremost = [20, 19, 18].map(SourceId);
+        let speaker = arrange(Layout::Speaker, 1280, 720, &ids(20), &foremost);
+        let shown: Vec<u64> = speaker.iter().map(|it| it.source.0).collect();
+        assert_eq!(shown, [20, 1, 2, 3, 4, 19]);
+        let grid = arrange(Layout::Grid, 1280, 720, &ids(20), &foremost);
+        let shown: Vec<u64> = grid.iter().map(|it| it.source.0).collect();
+        assert_eq!(shown, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 19, 20]);
+        // Who spoke before may lose the place again.
+        let grid = arrange(Layout::Grid, 1280, 720, &ids(20), &[SourceId(20), SourceId(16)]);
+        let shown: Vec<u64> = grid.iter().map(|it| it.source.0).collect();
+        assert_eq!(shown, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 16]);
     }
 }

@@ -11,7 +11,7 @@ mod source;
 mod vp9;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +30,9 @@ use crate::types::{BridgeEvent, Counters, Events, Layout, SinkId, SourceId, Vide
 /// Unused picture buffers that a bridge keeps: as many as are being passed around at 16 sources.
 const POOLED: usize = 24;
 
+/// Speakers that are remembered: whoever spoke last may leave, or be the viewer itself.
+const REMEMBERED: usize = 8;
+
 /// What a bridge's video consists of. It only keeps books: tasks on the scheduler do the work.
 pub(crate) struct VideoControl {
     epoch: Instant,
@@ -41,7 +44,9 @@ pub(crate) struct VideoControl {
     arrivals: u64,
     sinks: BTreeMap<SinkId, Sink>,
     compositions: HashMap<CompositionKey, Running>,
-    speaker: Option<SourceId>,
+    /// Who speaks, then who spoke before: each once, and none that is gone.
+    spoke: VecDeque<SourceId>,
+    screen: Option<SourceId>,
     scenes: u64,
 }
 
@@ -84,7 +89,8 @@ impl VideoControl {
             arrivals: 0,
             sinks: BTreeMap::new(),
             compositions: HashMap::new(),
-            speaker: None,
+            spoke: VecDeque::new(),
+            screen: None,
             scenes: 0,
         }
     }
@@ -147,6 +153,7 @@ impl VideoControl {
 
     pub(crate) fn remove_source(&mut self, id: SourceId) {
         if self.sources.remove(&id).is_some() {
+            self.spoke.retain(|it| *it != id);
             self.rebuild();
         }
     }
@@ -201,8 +208,23 @@ impl VideoControl {
     }
 
     pub(crate) fn set_speaker(&mut self, speaker: Option<SourceId>) {
-        if self.speaker != speaker {
-            self.speaker = speaker;
+        if self.spoke.front().copied() == speaker {
+            return;
+        }
+        match speaker {
+            Some(speaker) => {
+                self.spoke.retain(|it| *it != speaker);
+                self.spoke.push_front(speaker);
+                self.spoke.truncate(REMEMBERED);
+            }
+            None => self.spoke.clear(),
+        }
+        self.rebuild();
+    }
+
+    pub(crate) fn set_screen(&mut self, screen: Option<SourceId>) {
+        if self.screen != screen {
+            self.screen = screen;
             self.rebuild();
         }
     }
@@ -220,10 +242,7 @@ impl VideoControl {
         order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut wanted: HashMap<CompositionKey, BTreeSet<SinkId>> = HashMap::new();
         for (id, sink) in &self.sinks {
-            let exclude = sink.exclude.filter(|_| !matches!(sink.layout, Layout::Single(_)));
-            let exclude = exclude.filter(|own| self.is_placed(*own, sink, &order));
-            let key = CompositionKey { format: sink.format, layout: sink.layout, exclude };
-            wanted.entry(key).or_default().insert(*id);
+            wanted.entry(self.key(&order, sink)).or_default().insert(*id);
         }
         self.compositions.retain(|key, _| wanted.contains_key(key));
         let mut tiles: HashMap<SourceId, (u32, u32)> = HashMap::new();
@@ -240,12 +259,19 @@ impl VideoControl {
         self.tell_tiles(&tiles);
     }
 
-    /// Whether a viewer would see `source` if nobody were left out for it. Where there is no room
-    /// for `source` anyway, its own picture is that of everybody else: one encode serves both.
-    fn is_placed(&self, source: SourceId, sink: &Sink, order: &[SourceId]) -> bool {
-        let VideoFormat { width, height, .. } = sink.format;
-        let places = layout::arrange(sink.layout, width, height, order, self.speaker);
-        places.iter().any(|place| place.source == source)
+    /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
+    /// that holds see the same tiles, and share the encode.
+    fn key(&self, order: &[SourceId], sink: &Sink) -> CompositionKey {
+        let everybody = CompositionKey { format: sink.format, layout: sink.layout, exclude: None };
+        let Some(own) = sink.exclude.filter(|it| self.sources.contains_key(it)) else {
+            return everybody;
+        };
+        if matches!(sink.layout, Layout::Single(_)) {
+            return everybody;
+        }
+        let places = self.places(&self.scene(order, &everybody), &everybody);
+        let exclude = places.iter().any(|it| it.source == own).then_some(own);
+        CompositionKey { exclude, ..everybody }
     }
 
     fn scene(&self, order: &[SourceId], key: &CompositionKey) -> Scene {
@@ -253,18 +279,20 @@ impl VideoControl {
             Layout::Single(only) => id == only,
             Layout::Grid | Layout::Speaker => Some(id) != key.exclude,
         };
-        let sources = order
+        let sources: Vec<(SourceId, Arc<Slot>)> = order
             .iter()
             .filter(|id| seen(**id))
             .filter_map(|id| Some((*id, self.sources.get(id)?.slot.clone())))
             .collect();
-        Scene { version: self.scenes, sources, speaker: self.speaker }
+        let is_there = |id: &SourceId| sources.iter().any(|it| it.0 == *id);
+        let foremost = self.screen.iter().chain(&self.spoke).copied().filter(is_there).collect();
+        Scene { version: self.scenes, sources, foremost }
     }
 
     fn places(&self, scene: &Scene, key: &CompositionKey) -> Vec<layout::Place> {
         let ids: Vec<SourceId> = scene.sources.iter().map(|(id, _)| *id).collect();
         let VideoFormat { width, height, .. } = key.format;
-        layout::arrange(key.layout, width, height, &ids, self.speaker)
+        layout::arrange(key.layout, width, height, &ids, &scene.foremost)
     }
 
     fn run(&mut self, key: CompositionKey, scene: Arc<Scene>, watchers: BTreeSet<SinkId>) {

@@ -19,7 +19,7 @@ use types::MeetingId;
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip};
-pub use setting::{Listen, LogFormat, Right, Secret, Srtp};
+pub use setting::{Listen, LogFormat, PictureSize, Right, Secret, Srtp};
 
 use source::Source;
 
@@ -215,6 +215,7 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
             guest_pin: entry.guest_pin,
             host_pin: entry.host_pin,
             room_systems: entry.room_systems,
+            layout: entry.layout,
             max_participants: entry.max_participants,
         });
     }

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use conference::access::{DialPattern, MeetingSettings, Pin};
+use types::LegLayout;
 
 use super::section::section;
-use super::setting::{Listen, LogFilter, LogFormat, Right, Secret, Srtp};
+use super::setting::{Listen, LogFilter, LogFormat, PictureSize, Right, Secret, Srtp};
 
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
@@ -86,6 +87,16 @@ section! {
         /// Whether media keys may be offered and taken over UDP and TCP, where anybody on the way
         /// can read them.
         keys_over_cleartext: bool = false, dev true;
+        /// How others are arranged in the picture of a room system where its meeting does not say:
+        /// "grid", all alike, or "speaker", a shared screen or whoever speaks large above a strip.
+        layout: LegLayout = LegLayout::Grid;
+        /// The largest picture that room systems are sent, and asked to send. One core composes and
+        /// encodes the default with ease; 1920x1080 costs twice as much.
+        picture_size: PictureSize = PictureSize { width: 1280, height: 720 };
+        /// Pictures a second at most.
+        picture_fps: u16 [5..=60] = 30;
+        /// Bits a second of a picture at most, each way.
+        picture_bitrate: u32 [64_000..=20_000_000] = 2_000_000;
     }
 }
 
@@ -138,6 +149,9 @@ section! {
         host_pin: Option<Pin> = None, example "987654";
         /// Whether room systems may dial in.
         room_systems: bool = true;
+        /// How others are arranged in room systems' pictures: "grid" or "speaker"; as [sip] says if
+        /// left out.
+        layout: Option<LegLayout> = None, example "speaker";
         /// Participants at a time, of every kind.
         max_participants: u32 [1..=10_000] = MeetingSettings::DEFAULT_MAX_PARTICIPANTS;
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use conference::access::{DialPattern, Pin};
+use types::LegLayout;
 
 /// The kind of TOML value that a setting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,7 +331,7 @@ macro_rules! single_word {
     )*};
 }
 
-single_word!(LogFormat Srtp);
+single_word!(LogFormat Srtp LegLayout PictureSize);
 
 impl Setting for Vec<Right> {
     const SHAPE: Shape = Shape::List;
@@ -341,6 +342,48 @@ impl Setting for Vec<Right> {
 
     fn words(&self) -> Vec<String> {
         list_words(self)
+    }
+}
+
+/// A picture's size in pixels, as `1280x720`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureSize {
+    /// Pixels in a row.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+}
+
+impl PictureSize {
+    /// SQCIF, which every room system knows.
+    const SMALLEST: Self = Self { width: 128, height: 96 };
+    const LARGEST: Self = Self { width: 1920, height: 1080 };
+}
+
+impl Display for PictureSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+impl FromStr for PictureSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (least, most) = (Self::SMALLEST, Self::LARGEST);
+        let side = |text: &str, least, most| {
+            let side: u16 = text.parse().ok()?;
+            ((least..=most).contains(&side) && side.is_multiple_of(2)).then_some(side)
+        };
+        let read = || {
+            let (width, height) = text.split_once('x')?;
+            let width = side(width, least.width, most.width)?;
+            let height = side(height, least.height, most.height)?;
+            Some(Self { width, height })
+        };
+        read().ok_or_else(|| {
+            format!("give width and height, even numbers from \"{least}\" to \"{most}\"")
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use conference::access::{Directory, Grant, Role};
 
+use types::LegLayout;
+
 use super::setting::Srtp;
 use super::*;
 
@@ -94,6 +96,9 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
             [sip]
             allow_dial = ["10.0.0.0/8", "8*@pbx.example.org"]
             srtp = "required"
+            layout = "speaker"
+            picture_size = "1920x1080"
+            picture_fps = 25
             [log]
             filter = "info,gateway=debug"
             [[key]]
@@ -106,6 +111,7 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
             [[meeting]]
             id = "lobby"
             room_systems = false
+            layout = "grid"
         "#,
     );
     let secret = file.add("secret", &format!("{SECRET}\n"));
@@ -117,6 +123,7 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
         ("PLENUM_SFU_ANNOUNCED_ADDRESSES", "203.0.113.7, 2001:db8::7"),
         ("PLENUM_SIP_ALLOW_DIAL", ""),
         ("PLENUM_SIP_KEYS_OVER_CLEARTEXT", "true"),
+        ("PLENUM_SIP_PICTURE_BITRATE", "4000000"),
         ("PLENUM_MEETING_2_HOST_PIN", "4321"),
         ("PLENUM_MEETING_3_ID", "annex"),
         ("PLENUM_PORT_7880_TCP", "tcp://10.0.0.1:7880"),
@@ -128,6 +135,10 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
     assert_eq!(config.announced().unwrap().len(), 2);
     assert!(config.sip.allow_dial.is_empty() && config.sip.keys_over_cleartext);
     assert_eq!((config.sip.srtp, config.log.format), (Srtp::Required, LogFormat::Text));
+
+    assert_eq!(config.sip.layout, LegLayout::Speaker);
+    assert_eq!(config.sip.picture_size, PictureSize { width: 1920, height: 1080 });
+    assert_eq!((config.sip.picture_fps, config.sip.picture_bitrate), (25, 4_000_000));
 
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let mut same = Keys::new();
@@ -143,6 +154,8 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
     assert_eq!(directory.admit(&id("board"), Some("1234")).unwrap().role, Role::Guest);
     assert_eq!(directory.admit(&id("lobby"), Some("4321")).unwrap().role, Role::Host);
     assert!(!directory.find(&id("lobby")).unwrap().room_systems);
+    assert_eq!(directory.find(&id("lobby")).unwrap().layout, Some(LegLayout::Grid));
+    assert_eq!(directory.find(&id("board")).unwrap().layout, None, "as [sip] says");
     assert!(directory.find(&id("annex")).is_some());
     assert!(directory.find(&id("anything")).is_none());
 }
@@ -198,6 +211,26 @@ fn a_value_that_is_not_allowed_is_refused_with_what_is() {
             "word",
             "[sip]\nsrtp = \"maybe\"",
             "plenum.toml:2: `srtp` in [sip] is \"maybe\": give \"allowed\" or \"required\"",
+        ),
+        (
+            "layout",
+            "[sip]\nlayout = \"tiles\"",
+            "plenum.toml:2: `layout` in [sip] is \"tiles\": give \"grid\" or \"speaker\"",
+        ),
+        (
+            "odd",
+            "[sip]\npicture_size = \"1280x721\"",
+            "plenum.toml:2: `picture_size` in [sip] is \"1280x721\": give width and height, even numbers from \"128x96\" to \"1920x1080\"",
+        ),
+        (
+            "large",
+            "[sip]\npicture_size = \"3840x2160\"",
+            "plenum.toml:2: `picture_size` in [sip] is \"3840x2160\": give",
+        ),
+        (
+            "fps",
+            "[sip]\npicture_fps = 120",
+            "plenum.toml:2: `picture_fps` in [sip] is 120: give a whole number from 5 to 60",
         ),
         (
             "any",

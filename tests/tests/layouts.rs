@@ -1,0 +1,89 @@
+//! How others are arranged in the picture of a room system.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::analyse::{Picture, WHOLE};
+use tests::baresip::{Baresip, BaresipConfig};
+use tests::browser::{Browser, Mode};
+use tests::media::{BLUE, GREEN, Mark, RED};
+use tests::server::Server;
+use tests::story::Story;
+use tests::{token, wait};
+
+/// From a change to the picture that shows it: who speaks is told by some hundred milliseconds of
+/// sound, and a layer of the size wanted has to come.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+/// Of the whole picture: the large tile above a strip, one in the strip, and half of a grid.
+const LARGE: std::ops::Range<f64> = 0.45..0.80;
+const IN_STRIP: std::ops::Range<f64> = 0.01..0.08;
+const HALF: std::ops::Range<f64> = 0.15..0.30;
+
+/// Waits until the room sees each person's colour in so much of its picture.
+fn sees(room: &mut Baresip, when: &str, shares: [(Mark, &std::ops::Range<f64>); 2]) {
+    wait::until(when, SHOWN_WITHIN, || {
+        let picture = Picture::read(&room.picture(&format!("{}.png", when.replace(' ', "-"))));
+        shares
+            .iter()
+            .all(|(mark, share)| share.contains(&picture.share(*mark, WHOLE)))
+            .then_some(())
+    });
+}
+
+fn mute(person: &mut Browser, muted: bool) {
+    let _ = person.evaluate(&format!(
+        "() => window.plenum.room.localParticipant.setMicrophoneEnabled({})",
+        !muted
+    ));
+}
+
+/// A host mutes somebody's microphone.
+fn mute_sound(server: &Server, identity: &str) {
+    let sid = wait::until("its sound stands in the roster", SHOWN_WITHIN, || {
+        let roster = server.roster("demo");
+        let participant = roster.iter().find(|it| it["identity"] == identity)?;
+        let tracks = participant["tracks"].as_array()?;
+        Some(tracks.iter().find(|it| it["type"] != "VIDEO")?["sid"].clone())
+    });
+    let request = json!({"room": "demo", "identity": identity, "trackSid": sid, "muted": true});
+    server.administer("demo", "MutePublishedTrack", &request);
+}
+
+#[test]
+fn who_speaks_is_large_and_a_grid_shows_all_alike() {
+    let story = Story::begin("who_speaks_is_large_and_a_grid_shows_all_alike");
+    let server = Server::start_with(&story, "[sip]\nlayout = \"speaker\"\n");
+    let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+    for person in &mut people {
+        person.join_by_client(&token::to_join(person.mark.name, "demo"), Mode::V1);
+    }
+    let [red, green] = &mut people;
+    mute(red, true);
+    let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    room.dial(&server.dial("demo", "udp"));
+    let identity = green.wait_for_room_system();
+    // Its own tone would be the speaker's, before whom it sees who spoke last.
+    mute_sound(&server, &identity);
+    sees(&mut room, "green speaks", [(GREEN, &LARGE), (RED, &IN_STRIP)]);
+
+    mute(red, false);
+    mute(green, true);
+    sees(&mut room, "red speaks", [(RED, &LARGE), (GREEN, &IN_STRIP)]);
+    assert!(Picture::read(&room.picture("no-blue.png")).share(BLUE, WHOLE) < 0.02);
+
+    // An operator's wish holds for this room, in the same stream.
+    let before = server.metric("plenum_leg_view_total{path=\"composed\"}");
+    let layout = |layout: &str| {
+        let request =
+            json!({"room": "demo", "identity": identity, "attributes": {"sip.layout": layout}});
+        server.administer("demo", "UpdateParticipant", &request)
+    };
+    let told = layout("grid");
+    assert_eq!(told["attributes"]["sip.layout"], "grid", "{told}");
+    sees(&mut room, "a grid", [(RED, &HALF), (GREEN, &HALF)]);
+    layout("speaker");
+    sees(&mut room, "red is large again", [(RED, &LARGE), (GREEN, &IN_STRIP)]);
+    assert_eq!(server.metric("plenum_leg_view_total{path=\"composed\"}"), before);
+    room.hang_up();
+    server.stop();
+}
