@@ -213,6 +213,21 @@ impl Server {
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{method}: {error}: {answer}"))
     }
 
+    /// Calls a room system into a meeting by the API, or asks about that leg or changes it: `leg` is
+    /// empty, or a slash and its id. The status, and the answer.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn legs(&self, meeting: &str, method: &str, leg: &str, body: &Value) -> (u16, Value) {
+        let token = token::to_call(meeting);
+        let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let path = format!("/api/v1/meetings/{meeting}/legs{leg}");
+        let answer = self.request(method, &path, &head, &body.to_string());
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).unwrap_or_default())
+    }
+
     /// Everybody that stands in a meeting's roster, as LiveKit's `ParticipantInfo`.
     pub fn roster(&self, meeting: &str) -> Vec<Value> {
         let answer =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use conference::access::{Grant, KeyRights, Keys, VideoGrant};
+use conference::access::{Grant, KeyRights, Keys, SipGrant, VideoGrant};
 use types::Identity;
 
 /// Lets somebody into a meeting.
@@ -27,6 +27,15 @@ pub fn to_rule(meeting: &str) -> String {
     let video =
         VideoGrant { room_admin: true, room: Some(meeting.into()), ..VideoGrant::default() };
     sign(&Grant { video, ..Grant::default() })
+}
+
+/// Lets an application's server call room systems into a meeting.
+///
+/// # Panics
+/// Never, as long as the key is one.
+pub fn to_call(meeting: &str) -> String {
+    let video = VideoGrant { room: Some(meeting.into()), ..VideoGrant::default() };
+    sign(&Grant { video, sip: SipGrant { call: true, ..SipGrant::default() }, ..Grant::default() })
 }
 
 pub(crate) fn sign(grant: &Grant) -> String {

@@ -87,3 +87,38 @@ fn who_speaks_is_large_and_a_grid_shows_all_alike() {
     room.hang_up();
     server.stop();
 }
+
+#[test]
+fn a_call_has_a_layout_of_its_own_and_the_api_changes_it() {
+    let story = Story::begin("a_call_has_a_layout_of_its_own_and_the_api_changes_it");
+    let server = Server::start(&story);
+    let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+    for person in &mut people {
+        person.join_by_client(&token::to_join(person.mark.name, "demo"), Mode::V1);
+    }
+    let [red, green] = &mut people;
+    mute(red, true);
+    let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    let address = room.uri();
+    let (status, wrong) =
+        server.legs("demo", "POST", "", &json!({"address": address, "layout": "tiles"}));
+    assert_eq!((status, &wrong["code"]), (400, &"layout_invalid".into()), "{wrong}");
+    let (status, leg) =
+        server.legs("demo", "POST", "", &json!({"address": address, "layout": "speaker"}));
+    assert_eq!((status, &leg["layout"]), (201, &"speaker".into()), "{leg}");
+    room.wait_for_call();
+    let identity = green.wait_for_room_system();
+    mute_sound(&server, &identity);
+    sees(&mut room, "green speaks", [(GREEN, &LARGE), (RED, &IN_STRIP)]);
+
+    let path = format!("/{}", leg["id"].as_str().expect("an id"));
+    let grid = json!({"layout": "grid"});
+    let (status, leg) = server.legs("demo", "PATCH", &path, &grid);
+    assert_eq!((status, &leg["layout"]), (200, &"grid".into()), "{leg}");
+    sees(&mut room, "a grid", [(RED, &HALF), (GREEN, &HALF)]);
+    room.hang_up();
+    wait::until("the call is over for the API", SHOWN_WITHIN, || {
+        (server.legs("demo", "PATCH", &path, &grid).0 == 409).then_some(())
+    });
+    server.stop();
+}
