@@ -204,6 +204,13 @@ fn a_long_call_ends_as_it_began() {
     for person in &mut people {
         person.wait_for_picture(&identity);
     }
+    // The room's coming makes both pages encode anew, for a moment twice.
+    let identities = people.each_ref().map(|it| it.identity.clone());
+    for (person, other) in people.iter_mut().zip(identities.iter().rev()) {
+        wait::until("the page sends H.264", SETTLES, || {
+            (person.codec_of(other)? == "video/H264").then_some(())
+        });
+    }
     all_meet(&mut people, &mut room, &identity);
 
     let mut warm = None;
