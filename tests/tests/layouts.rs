@@ -37,6 +37,16 @@ fn mute(person: &mut Browser, muted: bool) {
     ));
 }
 
+/// Red and green are in, red with its microphone off; a room system is ready.
+fn only_green_speaks(story: &Story, server: &Server) -> ([Browser; 2], Baresip) {
+    let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+    for person in &mut people {
+        person.join_by_client(&token::to_join(person.mark.name, "demo"), Mode::V1);
+    }
+    mute(&mut people[0], true);
+    (people, Baresip::start(story, BaresipConfig::new(BLUE)))
+}
+
 /// A host mutes somebody's microphone.
 fn mute_sound(server: &Server, identity: &str) {
     let sid = wait::until("its sound stands in the roster", SHOWN_WITHIN, || {
@@ -53,21 +63,15 @@ fn mute_sound(server: &Server, identity: &str) {
 fn who_speaks_is_large_and_a_grid_shows_all_alike() {
     let story = Story::begin("who_speaks_is_large_and_a_grid_shows_all_alike");
     let server = Server::start_with(&story, "[sip]\nlayout = \"speaker\"\n");
-    let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
-    for person in &mut people {
-        person.join_by_client(&token::to_join(person.mark.name, "demo"), Mode::V1);
-    }
-    let [red, green] = &mut people;
-    mute(red, true);
-    let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    let ([mut red, mut green], mut room) = only_green_speaks(&story, &server);
     room.dial(&server.dial("demo", "udp"));
     let identity = green.wait_for_room_system();
     // Its own tone would be the speaker's, before whom it sees who spoke last.
     mute_sound(&server, &identity);
     sees(&mut room, "green speaks", [(GREEN, &LARGE), (RED, &IN_STRIP)]);
 
-    mute(red, false);
-    mute(green, true);
+    mute(&mut red, false);
+    mute(&mut green, true);
     sees(&mut room, "red speaks", [(RED, &LARGE), (GREEN, &IN_STRIP)]);
     assert!(Picture::read(&room.picture("no-blue.png")).share(BLUE, WHOLE) < 0.02);
 
@@ -92,13 +96,7 @@ fn who_speaks_is_large_and_a_grid_shows_all_alike() {
 fn a_call_has_a_layout_of_its_own_and_the_api_changes_it() {
     let story = Story::begin("a_call_has_a_layout_of_its_own_and_the_api_changes_it");
     let server = Server::start(&story);
-    let mut people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
-    for person in &mut people {
-        person.join_by_client(&token::to_join(person.mark.name, "demo"), Mode::V1);
-    }
-    let [red, green] = &mut people;
-    mute(red, true);
-    let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
+    let ([_red, mut green], mut room) = only_green_speaks(&story, &server);
     let address = room.uri();
     let (status, wrong) =
         server.legs("demo", "POST", "", &json!({"address": address, "layout": "tiles"}));

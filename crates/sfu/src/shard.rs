@@ -386,7 +386,10 @@ impl Shard {
             let Some(entry) = peers.get_mut(&receiver) else {
                 if legs.send_untouched(receiver, &outgoing) {
                     counters.packets_out += 1;
-                    dirty.push(receiver);
+                    // A burst is sent by one drain.
+                    if dirty.last() != Some(&receiver) {
+                        dirty.push(receiver);
+                    }
                 }
                 return;
             };
