@@ -44,6 +44,11 @@ text_id! {
     TrackSid
 }
 
+text_id! {
+    /// One kept record: a UUID of version 7, so that a later one sorts after an earlier one.
+    RecordId
+}
+
 /// A meeting's id as people dial and type it: 1 to 64 characters of letters (any script), digits,
 /// `-`, `_`, `.`; compared without regard to case, and so kept in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
