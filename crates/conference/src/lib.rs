@@ -13,6 +13,7 @@ mod leg;
 mod media;
 mod meeting;
 mod member;
+pub mod people;
 pub mod store;
 
 pub use bridge::{LegAudio, LegFormat};

@@ -10,7 +10,9 @@ mod network;
 mod srtp;
 mod time;
 
-pub use id::{Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid};
+pub use id::{
+    Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid,
+};
 pub use layout::{LegLayout, LegLayoutError};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
 pub use network::client_network;

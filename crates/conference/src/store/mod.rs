@@ -6,6 +6,8 @@
 
 pub mod audit;
 mod entity;
+#[cfg(test)]
+pub(crate) mod memory;
 
 use std::fmt;
 
