@@ -12,6 +12,7 @@ use conference::access::{Admission, AdmissionError, Grant, Limiter, Role, TooMan
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use types::{Identity, MeetingId};
+use utoipa::ToSchema;
 
 use crate::Api;
 use crate::problem::Problem;
@@ -25,28 +26,37 @@ const MAX_SLUG_CHARS: usize = 24;
 
 /// What is asked.
 // No Debug: a PIN must not be printed by accident.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinBody {
+    /// What others see, 80 characters at most.
     name: String,
+    /// The meeting's PIN for guests or hosts, if it asks for one.
     pin: Option<String>,
 }
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct JoinAnswer {
+    /// A LiveKit token to connect with, good for this meeting.
     token: String,
+    /// Who one is in the meeting.
     identity: String,
     meeting: MeetingAnswer,
 }
 
-#[derive(Debug, Serialize)]
+/// The meeting that one joins.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JoinedMeeting)]
 struct MeetingAnswer {
     id: String,
     name: String,
 }
 
 /// Lets a guest or host into a meeting.
+#[utoipa::path(post, path = "/api/v1/meetings/{id}/join", tag = "meetings",
+    operation_id = "join_meeting", params(("id" = String, Path)), request_body = JoinBody,
+    responses((status = 200, body = JoinAnswer)), security(()))]
 pub async fn join(
     State(api): State<Api>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
@@ -138,7 +148,7 @@ fn refused(api: &Api, address: IpAddr, now: Instant, error: AdmissionError) -> P
     }
 }
 
-fn too_many(error: TooMany) -> Problem {
+pub(crate) fn too_many(error: TooMany) -> Problem {
     let seconds = error.retry_after.as_secs() + 1;
     let detail = format!("too many attempts from this address: try again in {seconds} s");
     let code = "too_many_attempts";
@@ -161,6 +171,6 @@ pub(crate) fn unreadable(rejection: JsonRejection) -> Problem {
     Problem::new(status, code, rejection.body_text())
 }
 
-fn lock(limiter: &Mutex<Limiter>) -> std::sync::MutexGuard<'_, Limiter> {
+pub(crate) fn lock(limiter: &Mutex<Limiter>) -> std::sync::MutexGuard<'_, Limiter> {
     limiter.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use conference::{DialRefusal, DialledLeg, Dialler, LegId};
-use serde::Deserialize;
-use types::{LegLayout, LegLayoutError, MeetingId};
+use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
+use serde::{Deserialize, Serialize};
+use types::{Identity, LegLayout, LegLayoutError, MeetingId};
+use utoipa::ToSchema;
 
 use crate::Api;
 use crate::join::unreadable;
@@ -16,51 +17,96 @@ use crate::problem::Problem;
 
 /// What is asked.
 // No Debug: an address may hold a PIN.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LegBody {
+    /// The room system, such as sip:room@198.51.100.7.
     address: String,
+    /// How others are arranged in its picture: grid or speaker.
     layout: Option<String>,
 }
 
 /// What is changed.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LegChange {
+    /// How others are arranged in its picture: grid or speaker.
     layout: String,
 }
 
-/// `POST`: calls an address into the meeting. How it goes, `GET` of the leg tells.
+/// A call to a room system.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Leg)]
+pub struct LegAnswer {
+    #[schema(value_type = String)]
+    id: LegId,
+    /// Into which meeting.
+    #[schema(value_type = String)]
+    meeting: MeetingId,
+    /// Who it is in the meeting.
+    #[schema(value_type = String)]
+    identity: Identity,
+    /// What was dialled, without what may be a PIN.
+    address: String,
+    /// dialling, ringing, active, or how it ended: ended, busy, declined, timed_out, unreachable,
+    /// not_found, incompatible, refused, cancelled, not_admitted.
+    #[schema(value_type = String)]
+    state: LegState,
+    /// How others are arranged in its picture.
+    #[schema(value_type = String)]
+    layout: LegLayout,
+}
+
+impl From<DialledLeg> for LegAnswer {
+    fn from(leg: DialledLeg) -> Self {
+        let DialledLeg { id, meeting, identity, address, state, layout } = leg;
+        Self { id, meeting, identity, address, state, layout }
+    }
+}
+
+/// Calls an address into the meeting. How it goes, `GET` of the leg tells.
+#[utoipa::path(post, path = "/api/v1/meetings/{id}/legs", tag = "legs", operation_id = "call",
+    params(("id" = String, Path)), request_body = LegBody,
+    responses((status = 201, body = LegAnswer)),
+    security(("livekit" = ["sip.call"])))]
 pub async fn call(
     State(api): State<Api>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<Json<LegBody>, JsonRejection>,
-) -> Result<(StatusCode, Json<DialledLeg>), Problem> {
+) -> Result<(StatusCode, Json<LegAnswer>), Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
     let layout = body.layout.as_deref().map(read_layout).transpose()?;
     let leg = dialler.dial(&meeting, &body.address, layout).map_err(refused)?;
-    Ok((StatusCode::CREATED, Json(leg)))
+    Ok((StatusCode::CREATED, Json(leg.into())))
 }
 
-/// `GET`: how a call stands.
+/// How a call stands.
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/legs/{leg}", tag = "legs",
+    operation_id = "get_leg", params(("id" = String, Path), ("leg" = String, Path)),
+    responses((status = 200, body = LegAnswer)),
+    security(("livekit" = ["sip.call"])))]
 pub async fn show(
     State(api): State<Api>,
     Path((id, leg)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<DialledLeg>, Problem> {
+) -> Result<Json<LegAnswer>, Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
-    dialler.leg(&meeting, &LegId(leg)).map(Json).ok_or_else(no_such_leg)
+    dialler.leg(&meeting, &LegId(leg)).map(|it| Json(it.into())).ok_or_else(no_such_leg)
 }
 
-/// `PATCH`: arranges others anew in the room system's picture.
+/// Arranges others anew in the room system's picture.
+#[utoipa::path(patch, path = "/api/v1/meetings/{id}/legs/{leg}", tag = "legs",
+    operation_id = "change_leg", params(("id" = String, Path), ("leg" = String, Path)), request_body = LegChange,
+    responses((status = 200, body = LegAnswer)),
+    security(("livekit" = ["sip.call"])))]
 pub async fn change(
     State(api): State<Api>,
     Path((id, leg)): Path<(String, String)>,
     headers: HeaderMap,
     body: Result<Json<LegChange>, JsonRejection>,
-) -> Result<Json<DialledLeg>, Problem> {
+) -> Result<Json<LegAnswer>, Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
     let layout = read_layout(&body.layout)?;
@@ -68,7 +114,7 @@ pub async fn change(
     if leg.state.is_over() {
         return Err(Problem::new(StatusCode::CONFLICT, "leg_over", "the call is over"));
     }
-    Ok(Json(leg))
+    Ok(Json(leg.into()))
 }
 
 fn read_layout(text: &str) -> Result<LegLayout, Problem> {
@@ -78,14 +124,18 @@ fn read_layout(text: &str) -> Result<LegLayout, Problem> {
     })
 }
 
-/// `DELETE`: hangs up, or takes the call back.
+/// Hangs up, or takes the call back.
+#[utoipa::path(delete, path = "/api/v1/meetings/{id}/legs/{leg}", tag = "legs",
+    operation_id = "hang_up", params(("id" = String, Path), ("leg" = String, Path)),
+    responses((status = 200, body = LegAnswer)),
+    security(("livekit" = ["sip.call"])))]
 pub async fn hang_up(
     State(api): State<Api>,
     Path((id, leg)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<DialledLeg>, Problem> {
+) -> Result<Json<LegAnswer>, Problem> {
     let (meeting, dialler) = allowed(&api, &id, &headers)?;
-    dialler.hang_up(&meeting, &LegId(leg)).map(Json).ok_or_else(no_such_leg)
+    dialler.hang_up(&meeting, &LegId(leg)).map(|it| Json(it.into())).ok_or_else(no_such_leg)
 }
 
 /// The meeting and who calls into it, for a token that may call there.

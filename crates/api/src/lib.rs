@@ -1,25 +1,36 @@
 //! L4: HTTP: the project's own REST API, health and metrics, and the page.
 
+mod audit;
 mod authority;
+mod caller;
 mod doors;
 mod health;
 mod join;
 mod legs;
+mod openapi;
 mod page;
+mod people;
 mod problem;
+mod wire;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{any, get, post};
+use axum::http::StatusCode;
+use axum::routing::{any, get};
 use conference::Dialler;
 use conference::access::{Directory, Keys, Limiter, Rate};
+use conference::people::People;
 use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use doors::{DoorLimits, Doors, Guarded};
 pub use health::Ready;
+pub use openapi::description;
+use problem::Problem;
 
 /// The largest body of a request: a name, a PIN and room to spare.
 const MAX_BODY: usize = 4 << 10;
@@ -27,6 +38,8 @@ const MAX_BODY: usize = 4 << 10;
 const JOINS: Rate = Rate { burst: 100, interval: Duration::from_millis(500) };
 /// Wrong PINs from one address: with four digits, half of all PINs take three weeks.
 const WRONG_PINS: Rate = Rate { burst: 10, interval: Duration::from_secs(360) };
+/// Wrong sessions, tokens and passwords from one address: behind one address an office signs in.
+const WRONG_CREDENTIALS: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
 /// How long a request may take, its body included.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Addresses that are remembered at a time.
@@ -44,7 +57,14 @@ pub struct Api {
     dialler: Option<Arc<dyn Dialler>>,
     joins: Arc<Mutex<Limiter>>,
     wrong_pins: Arc<Mutex<Limiter>>,
+    wrong_credentials: Arc<Mutex<Limiter>>,
     within: Duration,
+    people: Option<People>,
+    /// Whether browsers reach the server over HTTPS, by itself or through a proxy.
+    secure: bool,
+    /// Held while the audit log is verified.
+    verifying: Arc<tokio::sync::Mutex<()>>,
+    description: Arc<str>,
 }
 
 impl Api {
@@ -64,10 +84,32 @@ impl Api {
             metrics,
             authority: Arc::new(|| None),
             dialler: None,
-            joins: Arc::new(Mutex::new(Limiter::new(JOINS, ADDRESSES))),
-            wrong_pins: Arc::new(Mutex::new(Limiter::new(WRONG_PINS, ADDRESSES))),
+            joins: limiter(JOINS),
+            wrong_pins: limiter(WRONG_PINS),
+            wrong_credentials: limiter(WRONG_CREDENTIALS),
             within: WITHIN,
+            people: None,
+            secure: true,
+            verifying: Arc::default(),
+            description: openapi::description().into(),
         }
+    }
+
+    /// `people` may sign in; without them nobody can. `secure`: browsers come over HTTPS.
+    #[must_use]
+    pub fn with_people(self, people: People, secure: bool) -> Self {
+        Self { people: Some(people), secure, ..self }
+    }
+
+    fn people(&self) -> Result<&People, Problem> {
+        let detail = "this server keeps no accounts";
+        let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        self.people.as_ref().ok_or_else(none)
+    }
+
+    /// The name of the session's cookie: browsers hold the prefix to HTTPS and to this host.
+    fn cookie_name(&self) -> &'static str {
+        if self.secure { "__Host-plenum" } else { "plenum" }
     }
 
     /// `dialler` calls room systems; without one none can be called.
@@ -86,20 +128,45 @@ impl Api {
     }
 }
 
+fn limiter(rate: Rate) -> Arc<Mutex<Limiter>> {
+    Arc::new(Mutex::new(Limiter::new(rate, ADDRESSES)))
+}
+
 /// All routes. Has to be served with the client's address as connection information.
 pub fn router(state: Api) -> Router {
-    always()
-        .route("/api/v1/meetings/{id}/join", post(join::join))
-        .route("/api/v1/meetings/{id}/legs", post(legs::call))
-        .route(
-            "/api/v1/meetings/{id}/legs/{leg}",
-            get(legs::show).patch(legs::change).delete(legs::hang_up),
-        )
+    let (described, _) = routes().split_for_parts();
+    described
+        .method_not_allowed_fallback(problem::no_such_method)
+        .merge(always())
         .route("/api/{*rest}", any(problem::no_such_endpoint))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
         .with_state(state)
+}
+
+/// Everything that the description describes.
+fn routes() -> OpenApiRouter<Api> {
+    use people::{accounts, session, sessions, tokens};
+    OpenApiRouter::new()
+        .routes(routes!(openapi::show))
+        .routes(routes!(join::join))
+        .routes(routes!(legs::call))
+        .routes(routes!(legs::show, legs::change, legs::hang_up))
+        .routes(routes!(session::sign_in, session::show, session::sign_out))
+        .routes(routes!(session::password))
+        .routes(routes!(session::begin_factor))
+        .routes(routes!(session::confirm_factor))
+        .routes(routes!(session::remove_factor))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::show, accounts::change, accounts::remove))
+        .routes(routes!(accounts::reset_password))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::end))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
 }
 
 /// What is answered over plain HTTP even where everything else is told to use HTTPS: monitoring

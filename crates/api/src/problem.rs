@@ -6,6 +6,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use conference::people::{PeopleError, VaultError};
+use conference::store::StoreError;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An error with a `code` that programs read and a `detail` that says what to do.
 #[derive(Debug)]
@@ -17,27 +21,118 @@ pub struct Problem {
     pub retry_after: Option<u64>,
 }
 
+/// What a problem looks like outside.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// The HTTP status in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What programs tell errors apart by.
+    code: String,
+    /// What went wrong, and what to do.
+    detail: String,
+}
+
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    /// What was sent cannot be taken.
+    pub fn bad(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    fn wait(seconds: u64, status: StatusCode, code: &'static str, detail: String) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(status, code, detail) }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         metrics::counter!("plenum_api_refused_total", "code" => self.code).increment(1);
-        let body = serde_json::json!({
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
+        let body = ProblemBody {
+            title: self.status.canonical_reason().unwrap_or_default().to_owned(),
+            status: self.status.as_u16(),
+            code: self.code.to_owned(),
+            detail: self.detail,
+        };
+        let body = serde_json::to_string(&body).unwrap_or_default();
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, content_type, body.to_string()).into_response();
+        let mut response = (self.status, content_type, body).into_response();
+        let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// What the store says, put for a caller; what is wrong with the database itself is for the log.
+pub fn store_failed(error: StoreError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        StoreError::Taken { .. } => Problem::new(StatusCode::CONFLICT, "taken", detail),
+        StoreError::Stale { .. } => {
+            Problem::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", detail)
+        }
+        StoreError::Missing { .. } => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+        StoreError::Unreadable { .. } | StoreError::Unavailable(_) => {
+            tracing::error!(%error, "the database fails");
+            let detail = "the database does not answer as it should; the server's log says why";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Problem::wait(5, status, "database_unavailable", detail.to_owned())
+        }
+    }
+}
+
+/// What hashing and sealing say, put for a caller.
+pub fn vault_failed(error: VaultError) -> Problem {
+    match error {
+        VaultError::Busy => {
+            let detail = VaultError::Busy.to_string();
+            Problem::wait(2, StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+        }
+        error @ (VaultError::Sealed | VaultError::Failed(_)) => {
+            tracing::error!(%error, "a secret cannot be computed");
+            let detail = "the server cannot compute this; its log says why";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        }
+    }
+}
+
+/// Too many wrong tries.
+pub fn wait(seconds: u64, detail: String) -> Problem {
+    Problem::wait(seconds, StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
+}
+
+/// What the rules about people say, put for a caller.
+pub fn people_failed(error: PeopleError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        PeopleError::Store(error) => store_failed(error),
+        PeopleError::Vault(error) => vault_failed(error),
+        PeopleError::Account(_) => Problem::bad("account_invalid", detail),
+        PeopleError::Password(_) => Problem::bad("password_invalid", detail),
+        PeopleError::Token(_) => Problem::bad("token_invalid", detail),
+        PeopleError::Scope(_) => Problem::bad("scope_invalid", detail),
+        PeopleError::WrongPassword => Problem::new(StatusCode::FORBIDDEN, "password_wrong", detail),
+        PeopleError::WrongCode => Problem::new(StatusCode::FORBIDDEN, "code_wrong", detail),
+        PeopleError::NoFactor | PeopleError::FactorStands => {
+            Problem::new(StatusCode::CONFLICT, "second_factor", detail)
+        }
+        PeopleError::LastAdministrator => {
+            Problem::new(StatusCode::CONFLICT, "last_administrator", detail)
+        }
+        PeopleError::TooManyTokens(_) => {
+            Problem::new(StatusCode::CONFLICT, "too_many_tokens", detail)
+        }
+        PeopleError::Wait(seconds) => wait(seconds, detail),
     }
 }
 
@@ -53,4 +148,10 @@ pub async fn in_time(State(within): State<Duration>, request: Request, next: Nex
 /// Whatever else below `/api`.
 pub async fn no_such_endpoint() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_endpoint", "the API has no such endpoint")
+}
+
+/// A known path that is asked with a method that it does not have.
+pub async fn no_such_method() -> Problem {
+    let detail = "this endpoint has no such method: /api/v1/openapi.json lists them";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
 }

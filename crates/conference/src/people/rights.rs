@@ -65,8 +65,11 @@ pub enum Right {
 
 use AccountRole::{Administrator, Auditor, Operator, Organiser, User};
 
-/// The table: each right, its scope, what it lets do, and which roles have it.
-pub const TABLE: &[(Right, &str, &str, &[AccountRole])] = &[
+/// A right, its scope, what it lets do, and which roles have it.
+pub type Row = (Right, &'static str, &'static str, &'static [AccountRole]);
+
+/// The table.
+pub const TABLE: &[Row] = &[
     (
         Right::Own,
         "own",

@@ -1,0 +1,163 @@
+//! Who calls: a browser by its session's cookie, a program by an API token.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Instant, SystemTime};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use conference::people::{Credential, People, Principal, Right, csrf_token};
+use conference::store::{Act, Batch, Outcome, Target};
+use subtle::ConstantTimeEq;
+use types::Timestamp;
+
+use crate::Api;
+use crate::join::{lock, too_many};
+use crate::problem::{Problem, store_failed};
+
+/// The header that a page repeats its session's token in.
+pub const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+/// The longest path that the audit log keeps, in characters.
+const MAX_PATH: usize = 200;
+
+/// An account that calls.
+pub struct Caller {
+    /// Who, and by what.
+    pub principal: Principal,
+    /// What its page sends along with every change; `None` for a token.
+    pub csrf: Option<String>,
+    method: Method,
+    path: String,
+}
+
+impl Caller {
+    /// Checks a right before anything else is looked at. A refused change stands in the audit log.
+    pub async fn needs(&self, api: &Api, right: Right) -> Result<&Principal, Problem> {
+        let Err(denied) = self.principal.may(right) else { return Ok(&self.principal) };
+        if !self.method.is_safe() {
+            let detail = serde_json::json!({
+                "method": self.method.as_str(), "path": self.path, "needs": right.scope(),
+            });
+            let act = self.principal.act("access.refused", Target::default(), now());
+            let act = Act { outcome: Outcome::Refused, detail: detail.to_string(), ..act };
+            let people = api.people()?;
+            people.records().write(Batch::new(act), now()).await.map_err(store_failed)?;
+        }
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", denied.to_string()))
+    }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let people = api.people()?;
+        let from = client(parts)?;
+        let found = match bearer(&parts.headers) {
+            Some(token) => by_token(api, people, token, from).await?,
+            None => by_session(api, people, parts, from).await?,
+        };
+        let (principal, csrf) = found;
+        let path = parts.uri.path().chars().take(MAX_PATH).collect();
+        Ok(Self { principal, csrf, method: parts.method.clone(), path })
+    }
+}
+
+async fn by_token(
+    api: &Api,
+    people: &People,
+    token: &str,
+    from: IpAddr,
+) -> Result<(Principal, Option<String>), Problem> {
+    lock(&api.wrong_credentials).check(from, Instant::now()).map_err(too_many)?;
+    let found = people.by_token(token, Some(from), now()).await.map_err(store_failed)?;
+    match found {
+        Some(principal) => Ok((principal, None)),
+        None => {
+            lock(&api.wrong_credentials).charge(from, Instant::now());
+            let detail = "the token is not known, or has ended: make a new one";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", detail))
+        }
+    }
+}
+
+async fn by_session(
+    api: &Api,
+    people: &People,
+    parts: &Parts,
+    from: IpAddr,
+) -> Result<(Principal, Option<String>), Problem> {
+    let secret = cookie(&parts.headers, api.cookie_name()).ok_or_else(not_signed_in)?;
+    lock(&api.wrong_credentials).check(from, Instant::now()).map_err(too_many)?;
+    let found = people.by_session(secret, Some(from), now()).await.map_err(store_failed)?;
+    let Some(principal) = found else {
+        lock(&api.wrong_credentials).charge(from, Instant::now());
+        return Err(not_signed_in());
+    };
+    let csrf = csrf_token(secret);
+    if !parts.method.is_safe() {
+        own_origin(&parts.headers)?;
+        let sent = parts.headers.get(CSRF_HEADER).map(|it| it.as_bytes()).unwrap_or_default();
+        if !bool::from(sent.ct_eq(csrf.as_bytes())) {
+            let detail = "a change by a browser's session needs the header X-CSRF-Token with the \
+                          `csrf_token` of GET /api/v1/session";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf_token_missing", detail));
+        }
+    }
+    Ok((principal, Some(csrf)))
+}
+
+/// Refuses what the page of another site sends.
+pub fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+    let same = origin.zip(host).is_some_and(|(origin, host)| origin.1.eq_ignore_ascii_case(host));
+    if same {
+        return Ok(());
+    }
+    let detail = "the request comes from the page of another site";
+    Err(Problem::new(StatusCode::FORBIDDEN, "wrong_origin", detail))
+}
+
+/// The session's secret in the cookies.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).into_iter();
+    all.filter_map(|it| it.to_str().ok())
+        .flat_map(|it| it.split(';'))
+        .filter_map(|it| it.trim().split_once('='))
+        .find(|it| it.0 == name)
+        .map(|it| it.1)
+        .filter(|it| !it.is_empty() && it.len() <= 128)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
+}
+
+/// From where a request comes.
+pub fn client(parts: &Parts) -> Result<IpAddr, Problem> {
+    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    info.map(|it| it.0.ip()).ok_or_else(|| {
+        let detail = "the server does not know from where the request comes";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })
+}
+
+fn not_signed_in() -> Problem {
+    let detail = "sign in (POST /api/v1/session), or send an API token: Authorization: Bearer …";
+    Problem::new(StatusCode::UNAUTHORIZED, "not_signed_in", detail)
+}
+
+/// The time of a request.
+pub fn now() -> Timestamp {
+    Timestamp::of(SystemTime::now())
+}
+
+/// The session that the caller itself came by.
+pub fn own_session(principal: &Principal) -> Option<&types::RecordId> {
+    match &principal.credential {
+        Credential::Session(id) => Some(id),
+        Credential::Token(..) | Credential::Server => None,
+    }
+}

@@ -1,0 +1,103 @@
+//! The description of the API, OpenAPI 3.1, made from the handlers themselves.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi as _};
+
+use crate::problem::ProblemBody;
+use crate::{Api, routes};
+
+/// What stands above the endpoints.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Plenum",
+        description = "Meetings, people and calls of a Plenum server.\n\n\
+            Errors are problem details (RFC 9457): programs read `code`, people `detail`. Lists come \
+            in parts: give `next` as `after`. Entries carry an `ETag`; a change with `If-Match` is \
+            refused with 412 if the entry has changed since it was read. A browser signs in with \
+            POST /api/v1/session and sends the `csrf_token` back as `X-CSRF-Token` with every \
+            change; a program sends an API token. The words in an endpoint's `security` are the \
+            rights that it needs.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        version = "1",
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&Securities, &Problems),
+)]
+struct Head;
+
+/// How callers show who they are.
+struct Securities;
+
+impl Modify for Securities {
+    fn modify(&self, api: &mut OpenApi) {
+        let components = api.components.get_or_insert_default();
+        let bearer = |what: &str, format: &str| {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
+            SecurityScheme::Http(scheme.description(Some(what)).build())
+        };
+        let cookie = ApiKeyValue::with_description(
+            "__Host-plenum",
+            "Set by POST /api/v1/session; over plain HTTP, as with --dev, its name is `plenum`. \
+             Changes need X-CSRF-Token too.",
+        );
+        for (name, scheme) in [
+            ("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie))),
+            ("token", bearer("An API token, made by POST /api/v1/tokens", "plenum_…")),
+            ("livekit", bearer("A LiveKit token, signed with a key of the server", "JWT")),
+        ] {
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+/// Every endpoint may answer with a problem.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, api: &mut OpenApi) {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let problem = ResponseBuilder::new()
+            .description("What went wrong, and what to do")
+            .content("application/problem+json", content)
+            .build();
+        for operation in api.paths.paths.values_mut().flat_map(operations) {
+            let responses = &mut operation.responses.responses;
+            responses.insert("default".to_owned(), problem.clone().into());
+        }
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = path;
+    [get, put, post, delete, patch].into_iter().filter_map(Option::as_mut)
+}
+
+/// The whole description as its golden file has it.
+pub fn description() -> String {
+    let mut text = described().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn described() -> OpenApi {
+    let mut api = Head::openapi();
+    api.merge(routes().to_openapi());
+    Securities.modify(&mut api);
+    Problems.modify(&mut api);
+    api
+}
+
+/// `GET /api/v1/openapi.json`: this description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "server", operation_id = "get_openapi",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+    security(()))]
+pub async fn show(State(api): State<Api>) -> impl IntoResponse {
+    let kind = (header::CONTENT_TYPE, "application/json");
+    ([kind, (header::CACHE_CONTROL, "no-cache")], api.description.to_string())
+}
