@@ -3,8 +3,8 @@
 # what is there already is left alone, and then a run takes well under a second.
 #
 #   scripts/setup.sh           to build and start
-#   scripts/setup.sh --test    and to run the tests: browsers, LiveKit's Python client, SIP room
-#                              systems, a test runner
+#   scripts/setup.sh --test    and to run the tests: browsers, LiveKit's Python client, a reader of
+#                              calendars, SIP room systems, a test runner
 #   scripts/setup.sh --lint    and to run the checks of style, licences and sources
 #   scripts/setup.sh --bench   and to measure: the servers that we compare with
 #

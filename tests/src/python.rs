@@ -1,7 +1,8 @@
 //! A participant in LiveKit's own headless client, with a picture and a tone of its own.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,33 @@ use crate::driver::{Driver, Inbound, inbound, samples};
 use crate::media::{self, Mark};
 use crate::person::Person;
 use crate::story::workspace;
+
+/// A program of `tests/python`, with the packages that `scripts/setup.sh --test` installs.
+fn python(program: &str) -> Command {
+    let mut command = Command::new("python3");
+    command
+        .arg(workspace().join("tests/python").join(program))
+        .env("PYTHONPATH", workspace().join(".tools/python"));
+    command
+}
+
+/// What calendars read in an invitation: see `tests/python/read_ics.py`.
+///
+/// # Panics
+/// When they cannot read it.
+pub fn read_ics(request: &Value) -> Value {
+    let mut reader = python("read_ics.py")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut input = reader.stdin.take().expect("its input");
+    writeln!(input, "{request}").expect("the reader takes its request");
+    drop(input);
+    let output = reader.wait_with_output().expect("the reader ends");
+    assert!(output.status.success(), "the reader failed on {request}: its messages stand above");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
 
 /// A participant without a browser, ended with its owner.
 pub struct PythonPeer {
@@ -24,10 +52,7 @@ impl PythonPeer {
     /// When it does not get in.
     pub fn join(mark: Mark, origin: &str, token: &str, single_connection: bool) -> Self {
         let clip = media::clip(mark);
-        let mut command = Command::new("python3");
-        command
-            .arg(workspace().join("tests/python/peer.py"))
-            .env("PYTHONPATH", workspace().join(".tools/python"));
+        let mut command = python("peer.py");
         let driver = Driver::start(mark.name, &mut command);
         let mut peer = Self { driver, mark, identity: String::new() };
         let identity = peer.ask(json!({

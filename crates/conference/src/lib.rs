@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod access;
+pub mod booking;
 mod bridge;
 mod clock;
 mod conference;
@@ -14,7 +15,9 @@ mod media;
 mod meeting;
 mod member;
 pub mod people;
+pub mod problem;
 pub mod store;
+pub mod telephony;
 
 pub use bridge::{LegAudio, LegFormat};
 pub use clock::{Clock, ClockHand};

@@ -1,10 +1,11 @@
 //! Which addresses may be dialled out to: patterns over the user and host of a call address.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use thiserror::Error;
+
+use super::network::{IpNetwork, IpNetworkError, ip};
 
 /// The longest pattern, in bytes: a DNS name has at most 253, a user part seldom more than 64.
 const MAX_PATTERN_BYTES: usize = 320;
@@ -31,7 +32,7 @@ enum HostPattern {
     Any,
     Name(String),
     Below(String),
-    Network { address: IpAddr, prefix: u8 },
+    Network(IpNetwork),
 }
 
 /// Why a text is no pattern.
@@ -96,18 +97,14 @@ impl HostPattern {
         if let Some(domain) = text.strip_prefix("*.") {
             return Ok(Self::Below(name(domain)?));
         }
-        if let Some((address, prefix)) = text.split_once('/') {
-            let address = ip(address).ok_or(DialPatternError::Host)?;
-            let prefix = prefix.parse().map_err(|_| DialPatternError::Prefix)?;
-            if prefix > bits(address) {
-                return Err(DialPatternError::Prefix);
-            }
-            return Ok(Self::Network { address, prefix });
+        if text.contains('/') || ip(text).is_some() {
+            return match text.parse() {
+                Ok(network) => Ok(Self::Network(network)),
+                Err(IpNetworkError::Address) => Err(DialPatternError::Host),
+                Err(IpNetworkError::Prefix) => Err(DialPatternError::Prefix),
+            };
         }
-        match ip(text) {
-            Some(address) => Ok(Self::Network { address, prefix: bits(address) }),
-            None => Ok(Self::Name(name(text)?)),
-        }
+        Ok(Self::Name(name(text)?))
     }
 
     fn matches(&self, host: &str) -> bool {
@@ -119,9 +116,7 @@ impl HostPattern {
                 host.strip_suffix(domain.as_str())
                     .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
             }
-            Self::Network { address, prefix } => {
-                ip(host).is_some_and(|host| in_network(host, *address, *prefix))
-            }
+            Self::Network(network) => ip(host).is_some_and(|host| network.contains(host)),
         }
     }
 }
@@ -153,10 +148,7 @@ impl fmt::Display for DialPattern {
             HostPattern::Any => f.write_str("*"),
             HostPattern::Name(name) => f.write_str(name),
             HostPattern::Below(domain) => write!(f, "*.{domain}"),
-            HostPattern::Network { address, prefix } if *prefix == bits(*address) => {
-                write!(f, "{address}")
-            }
-            HostPattern::Network { address, prefix } => write!(f, "{address}/{prefix}"),
+            HostPattern::Network(network) => write!(f, "{network}"),
         }
     }
 }
@@ -179,31 +171,6 @@ fn name(text: &str) -> Result<String, DialPatternError> {
 
 fn trim_root(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
-}
-
-/// An address with or without brackets; an IPv4 address in IPv6's clothes counts as IPv4.
-fn ip(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
-}
-
-const fn bits(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-fn in_network(host: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let (host, network) = match (host, network) {
-        (IpAddr::V4(host), IpAddr::V4(network)) => {
-            (u128::from(host.to_bits()) << 96, u128::from(network.to_bits()) << 96)
-        }
-        (IpAddr::V6(host), IpAddr::V6(network)) => (host.to_bits(), network.to_bits()),
-        _ => return false,
-    };
-    let differing = host ^ network;
-    differing.leading_zeros() >= u32::from(prefix)
 }
 
 #[cfg(test)]

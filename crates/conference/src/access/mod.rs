@@ -6,6 +6,7 @@
 pub mod dial;
 pub mod directory;
 pub mod limit;
+mod network;
 pub mod token;
 
 pub use dial::{DialPattern, DialPatternError};
@@ -13,6 +14,7 @@ pub use directory::{
     Admission, AdmissionError, CreateError, Directory, MeetingSettings, Pin, PinError, Role,
 };
 pub use limit::{Limiter, Rate, TooMany};
+pub use network::{IpNetwork, IpNetworkError};
 pub use token::{
     Grant, JoinGrantError, KeyRights, Keys, KeysError, Kind, SignError, SipGrant, TokenError,
     VideoGrant,

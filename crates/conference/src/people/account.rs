@@ -4,14 +4,13 @@ use serde::{Deserialize, Serialize};
 use types::Timestamp;
 
 use super::AccountRole;
+use crate::booking::is_email;
 use crate::store::{Entity, Key, Kind};
 
 /// The longest name to sign in with, in characters.
 pub const MAX_NAME: usize = 64;
 /// The longest name that is shown, in characters.
 pub const MAX_DISPLAY_NAME: usize = 80;
-/// The longest mail address, in bytes (RFC 5321).
-pub const MAX_EMAIL: usize = 254;
 
 /// A person of the house.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +87,7 @@ pub enum AccountError {
     #[error("a display name has 1 to {MAX_DISPLAY_NAME} characters, without control characters")]
     DisplayName,
     /// The mail address.
-    #[error("an e-mail address is user@host, with {MAX_EMAIL} bytes at most")]
+    #[error("an e-mail address is user@domain in plain letters, 254 at most")]
     Email,
 }
 
@@ -118,21 +117,14 @@ pub fn display_name(text: &str) -> Result<String, AccountError> {
     }
 }
 
-/// A mail address: what stands before the last `@` and a host name. Whether it exists only a mail
-/// tells.
+/// A mail address, its domain in lower case. Whether it exists only a mail tells.
 ///
 /// # Errors
 /// [`AccountError::Email`].
 pub fn email(text: &str) -> Result<String, AccountError> {
-    let text = text.trim();
-    let (user, host) = text.rsplit_once('@').ok_or(AccountError::Email)?;
-    let bad = |c: char| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"".contains(c);
-    let host_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
-    let good_host = !host.is_empty() && host.chars().all(host_part) && !host.starts_with('.');
-    if text.len() > MAX_EMAIL || user.is_empty() || user.contains(bad) || !good_host {
-        return Err(AccountError::Email);
-    }
-    Ok(format!("{user}@{}", host.to_lowercase()))
+    let (user, domain) = text.trim().rsplit_once('@').ok_or(AccountError::Email)?;
+    let email = format!("{user}@{}", domain.to_lowercase());
+    if is_email(&email) { Ok(email) } else { Err(AccountError::Email) }
 }
 
 impl Account {

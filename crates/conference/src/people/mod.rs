@@ -6,6 +6,7 @@ mod account;
 mod accounts;
 mod backoff;
 mod code;
+mod group;
 pub mod password;
 mod principal;
 pub mod rights;
@@ -21,6 +22,7 @@ pub use account::{
 };
 pub use accounts::{AccountChange, FirstPassword, NewAccount};
 pub use code::StartedFactor;
+pub use group::Group;
 pub use password::PasswordError;
 pub use principal::{Credential, Denied, Principal};
 pub use rights::{AccountRole, Right, UnknownWord};

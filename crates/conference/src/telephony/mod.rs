@@ -1,0 +1,26 @@
+//! Room systems, other servers and telephone exchanges as data: who may register, where calls may
+//! go, and which rule decides it. The gateway acts on it; nothing here speaks a protocol.
+
+mod address;
+mod contact;
+mod device;
+mod dial_plan;
+mod dial_rule;
+mod digest;
+mod trunk;
+
+pub use address::{CallAddress, CallAddressError};
+pub use contact::Contact;
+pub use device::Device;
+pub use dial_plan::{Call, Decision, DialPlan, Step, Verdict, decide};
+pub use dial_rule::{Action, Cause, DialRule, Direction, Match, Transport};
+pub use digest::DigestVerifier;
+pub use trunk::{CallerIdentity, SealedSecret, SrtpPolicy, Trunk, TrunkKind};
+
+/// Kilobits a second that a call may be given: a voice, and what no camera needs.
+pub(crate) const KBPS: (u32, u32) = (64, 100_000);
+
+/// Characters of a name.
+pub(crate) const MAX_NAME: usize = 100;
+/// Characters of notes.
+pub(crate) const MAX_NOTES: usize = 2_000;
