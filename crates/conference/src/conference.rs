@@ -17,6 +17,8 @@ use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackI
 use crate::access::Directory;
 use crate::bridge::LegFormat;
 use crate::clock::Clock;
+use crate::dialling::DialledLeg;
+use crate::events::{Events, Subscription};
 use crate::ids::random_id;
 use crate::leg::Link;
 use crate::meeting::{self, ExecuteError, JoinMedia, MeetingHandle, MeetingSnapshot};
@@ -101,6 +103,7 @@ struct Inner {
     ports: PortRange,
     meetings: Mutex<Meetings>,
     next_id: AtomicU64,
+    events: Events,
 }
 
 #[derive(Default)]
@@ -137,6 +140,7 @@ impl Conference {
             ports,
             meetings: Mutex::new(Meetings::default()),
             next_id: AtomicU64::new(1),
+            events: Events::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -178,6 +182,17 @@ impl Conference {
             snapshots.extend(meeting.snapshot().await);
         }
         snapshots
+    }
+
+    /// What happens in all meetings from now on.
+    pub fn events(&self) -> Subscription {
+        self.inner.events.subscribe()
+    }
+
+    /// Tells those who read events how a call of ours stands, once for each change of its state.
+    pub fn tell_leg(&self, leg: &DialledLeg) {
+        let sid = self.find(&leg.meeting).map(|it| it.sid().to_owned());
+        self.inner.events.leg(leg, sid);
     }
 
     /// Ids of a new track, for the media planes and for clients.
@@ -230,8 +245,8 @@ impl Conference {
                 max_participants: settings.max_participants,
                 created_at_ms: now_ms(),
             };
-            let clock = self.inner.clock.clone();
-            meeting::start(settings, shard.clone(), self.inner.mcu.clone(), clock)
+            let (clock, events) = (self.inner.clock.clone(), self.inner.events.clone());
+            meeting::start(settings, shard.clone(), self.inner.mcu.clone(), clock, events)
         });
         Ok((meeting.clone(), shard))
     }

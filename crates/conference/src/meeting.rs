@@ -18,11 +18,26 @@ use types::{MeetingId, PeerId};
 use crate::bridge::{LegFormat, MeetingBridge};
 use crate::clock::Clock;
 use crate::conference::LegJoin;
+use crate::events::{EndCause, Events, Observer};
 use crate::media;
 use crate::member::{EventSorter, MemberEvent, send_data};
 
-/// An empty meeting stays for this long, so that a reload of the only page does not end it.
-const EMPTY_LINGER: Duration = Duration::from_secs(20);
+/// How long a meeting goes on without anybody in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linger {
+    /// Until somebody comes.
+    pub empty: Duration,
+    /// After everybody has left.
+    pub departed: Duration,
+}
+
+impl Default for Linger {
+    /// So long that a reload of the only page does not end it.
+    fn default() -> Self {
+        let reload = Duration::from_secs(20);
+        Self { empty: reload, departed: reload }
+    }
+}
 
 /// What an actor is told.
 pub(crate) enum ActorMessage {
@@ -43,6 +58,8 @@ pub(crate) enum ActorMessage {
     ChangeLeg { peer: PeerId, format: LegFormat },
     /// News from the `mcu`.
     Bridge(BridgeEvent),
+    /// How long it goes on without anybody.
+    Linger(Linger),
     /// Tell how it stands.
     Snapshot(oneshot::Sender<MeetingSnapshot>),
 }
@@ -62,12 +79,15 @@ pub struct MeetingSnapshot {
     pub meeting: MeetingView,
     /// Everybody that is shown.
     pub participants: Vec<ParticipantView>,
+    /// How long it goes on without anybody.
+    pub linger: Linger,
 }
 
 /// A running meeting, seen from outside.
 #[derive(Clone)]
 pub struct MeetingHandle {
     id: MeetingId,
+    sid: Arc<str>,
     actor: mpsc::UnboundedSender<ActorMessage>,
 }
 
@@ -86,6 +106,16 @@ impl MeetingHandle {
     /// The id by which it is joined.
     pub fn id(&self) -> &MeetingId {
         &self.id
+    }
+
+    /// `RM_…`: the meeting as it runs now.
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// Lets the meeting go on for so long without anybody.
+    pub fn set_linger(&self, linger: Linger) {
+        let _ = self.actor.send(ActorMessage::Linger(linger));
     }
 
     /// Asks the meeting for something.
@@ -148,40 +178,52 @@ pub(crate) fn start(
     shard: ShardHandle,
     mcu: Arc<Mcu>,
     clock: Clock,
+    events: Events,
 ) -> MeetingHandle {
     let (actor, inbox) = mpsc::unbounded_channel();
-    let id = settings.id.clone();
+    let (id, sid) = (settings.id.clone(), settings.sid.clone());
     let news = actor.downgrade();
-    let events = Arc::new(move |event| {
+    let from_mcu = Arc::new(move |event| {
         if let Some(actor) = news.upgrade() {
             let _ = actor.send(ActorMessage::Bridge(event));
         }
     });
-    let bridge = MeetingBridge::new(mcu, shard.clone(), id.to_string(), events);
+    let bridge = MeetingBridge::new(mcu, shard.clone(), id.to_string(), from_mcu);
     // It outlives whoever came first.
     let span = tracing::info_span!(parent: None, "meeting", meeting = %id, sid = %settings.sid);
     let now = clock.now();
+    let room = Room::new(settings, now);
+    let observer = Observer::new(events, id.clone(), sid.clone(), &room);
     let meeting = Meeting {
         clock,
-        room: Room::new(settings, now),
+        room,
+        observer,
         shard,
         bridge,
         adapters: HashMap::new(),
         actor: actor.downgrade(),
         empty_since: Some(now),
+        linger: Linger::default(),
+        was_joined: false,
+        over: false,
     };
     tokio::spawn(meeting.run(inbox).instrument(span));
-    MeetingHandle { id, actor }
+    MeetingHandle { id, sid: sid.into(), actor }
 }
 
 struct Meeting {
     clock: Clock,
     room: Room,
+    observer: Observer,
     shard: ShardHandle,
     bridge: MeetingBridge,
     adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
     actor: mpsc::WeakUnboundedSender<ActorMessage>,
     empty_since: Option<Instant>,
+    linger: Linger,
+    /// Whether anybody was in it yet.
+    was_joined: bool,
+    over: bool,
 }
 
 impl Meeting {
@@ -200,12 +242,16 @@ impl Meeting {
                     let effects = self.room.handle_timeout(self.clock.now());
                     self.carry_out(effects);
                     if self.is_finished() {
-                        break;
+                        self.finish(EndCause::Empty);
                     }
                 }
             }
+            if self.over {
+                break;
+            }
             self.note_empty();
         }
+        self.finish(EndCause::ServerStops);
         // Who sends from now on finds the meeting over and starts it anew.
         inbox.close();
         metrics::gauge!("plenum_meetings").decrement(1.0);
@@ -218,8 +264,19 @@ impl Meeting {
                 let _ = reply.send(self.join(*join, media, events));
             }
             ActorMessage::Execute { command, reply } => {
-                let _ = reply.send(self.execute(*command));
+                let end = match *command {
+                    Command::End(LeaveReason::ServerStops) => Some(EndCause::ServerStops),
+                    Command::End(_) => Some(EndCause::Ended),
+                    _ => None,
+                };
+                let done = self.execute(*command);
+                // Whoever ended it finds it over.
+                if let (Ok(()), Some(cause)) = (&done, end) {
+                    self.finish(cause);
+                }
+                let _ = reply.send(done);
             }
+            ActorMessage::Linger(linger) => self.linger = linger,
             ActorMessage::Leave { peer, reason } => {
                 // It may have been put out already.
                 let _ = self.execute(Command::Leave { peer, reason });
@@ -236,7 +293,8 @@ impl Meeting {
             }
             ActorMessage::Snapshot(reply) => {
                 let (meeting, participants) = (self.room.view(), self.room.participants());
-                let _ = reply.send(MeetingSnapshot { meeting, participants });
+                let linger = self.linger;
+                let _ = reply.send(MeetingSnapshot { meeting, participants, linger });
             }
         }
     }
@@ -252,6 +310,7 @@ impl Meeting {
         let effects = self.room.handle(Command::Join(join), self.clock.now())?;
         tracing::info!(%peer, %identity, ?kind, "a participant joins");
         metrics::counter!("plenum_joins_total").increment(1);
+        self.was_joined = true;
         self.adapters.insert(peer, events.clone());
         // What the newcomer is told about the meeting comes before any news of its media.
         let (told, rest) = effects.into_iter().partition(|it| matches!(it, Effect::Tell { .. }));
@@ -352,6 +411,7 @@ impl Meeting {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.observer.see(&effects, &self.room);
         let mut too_slow = Vec::new();
         for effect in effects {
             match effect {
@@ -392,12 +452,24 @@ impl Meeting {
     }
 
     fn wake_at(&self) -> Instant {
-        let linger = self.empty_since.map(|since| since + EMPTY_LINGER);
-        [linger, self.room.timeout()]
+        [self.closes_at(), self.room.timeout()]
             .into_iter()
             .flatten()
             .min()
-            .unwrap_or_else(|| self.clock.now() + EMPTY_LINGER)
+            .unwrap_or_else(|| self.clock.now() + Linger::default().empty)
+    }
+
+    /// When it ends if nobody comes; `None` while somebody is in.
+    fn closes_at(&self) -> Option<Instant> {
+        let Linger { empty, departed } = self.linger;
+        self.empty_since.map(|since| since + if self.was_joined { departed } else { empty })
+    }
+
+    /// It is over, once.
+    fn finish(&mut self, cause: EndCause) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.observer.ended(cause, &self.room);
+        }
     }
 
     fn note_empty(&mut self) {
@@ -409,6 +481,6 @@ impl Meeting {
     }
 
     fn is_finished(&self) -> bool {
-        self.empty_since.is_some_and(|since| self.clock.now() >= since + EMPTY_LINGER)
+        self.closes_at().is_some_and(|at| self.clock.now() >= at)
     }
 }

@@ -131,6 +131,7 @@ impl Dialler for Gateway {
         };
         let hang_up = shared.stop.child_token();
         shared.dialled.add(leg.clone(), hang_up.clone())?;
+        shared.conference.tell_leg(&leg);
         let place = Place::new(shared.clone(), leg.id.clone(), hang_up);
         let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target);
         shared.legs.spawn(leg::call(place, meeting.clone(), target, caller).instrument(span));

@@ -8,7 +8,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["types"]),
     (1, &["rtp", "sdp", "bfcp", "h323", "codec", "udp"]),
     (2, &["room", "sfu", "mcu", "record"]),
-    (3, &["conference"]),
+    (3, &["conference", "fetch"]),
     (4, &["livekit", "gateway", "api", "web", "store", "auth", "cluster"]),
     (5, &["plenum", "media-bench", "fuzz", "tests", "world"]),
 ];

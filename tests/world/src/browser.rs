@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::{JoinRequest, Member, MemberEvent};
-use room::{Command, Notice, Permissions, PublishRequest, TrackInfo};
+use room::{Command, LeaveReason, Notice, Permissions, PublishRequest, TrackInfo};
 use rtp::lane::MediaPacket;
 use sfu::transport::webrtc::Connections;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -191,6 +191,12 @@ impl Browser {
             member.offer(1, &sdp).expect("an offer that can be read");
             me.page().member = Some(member);
         });
+    }
+
+    /// Leaves the meeting. Panics if it is not in.
+    pub fn leaves(&self) {
+        let member = self.page().member.take();
+        member.expect("somebody in the meeting").leave(LeaveReason::ByItself);
     }
 
     /// Whether one of the pictures that it gets is about this colour now, and moves.

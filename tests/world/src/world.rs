@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::Directory;
-use conference::{Clock, ClockHand, Conference, Member};
+use conference::{Clock, ClockHand, Conference, Event, Member, News, Subscription};
 use mcu::{BridgeStats, Mcu};
+use room::Command;
 use sfu::driver::{InlineShard, PortRange, inline};
 use sfu::transport::plain::LegPort;
 use sfu::transport::webrtc::{Transport, init_crypto};
@@ -77,6 +78,7 @@ pub struct World {
     hand: ClockHand,
     runtime: Runtime,
     conference: Conference,
+    events: Subscription,
     shard: InlineShard,
     mcu: Arc<Mcu>,
     errands: BTreeMap<(Instant, u64), Errand>,
@@ -101,6 +103,7 @@ impl World {
         // Ports of this machine's that nobody sends to: they are numbers for the virtual network.
         let ports = PortRange::new(IpAddr::from([127, 44, 0, 1]), 21_000, 28_999);
         let conference = Conference::with_clock(clock, directory, vec![handle], mcu.clone(), ports);
+        let events = conference.events();
         let network = RefCell::new(Network::new(seed, start));
         let (wall, now) = (SystemTime::now(), Cell::new(start));
         Self {
@@ -108,6 +111,7 @@ impl World {
             hand,
             runtime: Builder::new_current_thread().enable_time().build().expect("a runtime"),
             conference,
+            events,
             shard,
             mcu,
             errands: BTreeMap::new(),
@@ -155,6 +159,28 @@ impl World {
     /// How many different pictures are composed now.
     pub fn compositions(&self) -> usize {
         self.mcu.compositions()
+    }
+
+    /// What was told of the meeting since this was asked last. Panics if some of it was lost.
+    pub fn events(&mut self) -> Vec<Arc<Event>> {
+        let mut told = Vec::new();
+        while let Some(news) = self.events.waiting() {
+            match news {
+                News::Event(event) => told.push(event),
+                News::Missed(count) => panic!("{count} events were lost"),
+            }
+        }
+        told
+    }
+
+    /// Does something with the meeting, as its host or the server API does. Panics if there is
+    /// none, or a rule forbids it.
+    pub fn does(&self, command: Command) {
+        let id = self.meeting();
+        self.wait(async |conference| {
+            let meeting = conference.find(&id).expect("a running meeting");
+            meeting.execute(command).await.expect("it is allowed");
+        });
     }
 
     /// Lets time pass.

@@ -93,13 +93,16 @@ impl Dialled {
         Some(entry.leg.clone())
     }
 
-    fn set(&self, id: &LegId, state: LegState) {
-        if let Some(entry) = self.lock().get_mut(id)
-            && !entry.leg.state.is_over()
-        {
-            entry.leg.state = state;
-            entry.ended = state.is_over().then(Instant::now);
+    /// The call as it stands then, if that is another state than before.
+    fn set(&self, id: &LegId, state: LegState) -> Option<DialledLeg> {
+        let mut legs = self.lock();
+        let entry = legs.get_mut(id)?;
+        if entry.leg.state.is_over() || entry.leg.state == state {
+            return None;
         }
+        entry.leg.state = state;
+        entry.ended = state.is_over().then(Instant::now);
+        Some(entry.leg.clone())
     }
 }
 
@@ -114,14 +117,20 @@ impl Place {
             tracing::info!(result, "a call of ours is over");
             metrics::counter!("plenum_sip_dialled_total", "result" => result).increment(1);
         }
-        self.shared.dialled.set(&self.id, state);
+        self.change(state);
+    }
+
+    fn change(&self, state: LegState) {
+        if let Some(leg) = self.shared.dialled.set(&self.id, state) {
+            self.shared.conference.tell_leg(&leg);
+        }
     }
 }
 
 impl Drop for Place {
     /// Whatever way its task ended, the call is over.
     fn drop(&mut self) {
-        self.shared.dialled.set(&self.id, LegState::Ended);
+        self.change(LegState::Ended);
     }
 }
 
