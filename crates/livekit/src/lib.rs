@@ -1,4 +1,5 @@
-//! L4: LiveKit's open protocol: the signalling WebSocket in its three modes and the RoomService.
+//! L4: LiveKit's open protocol: the signalling WebSocket in its three modes, the RoomService and
+//! webhooks.
 //! The only user of `livekit-protocol`.
 
 mod access;
@@ -8,9 +9,11 @@ pub mod fuzz;
 mod join_request;
 mod outward;
 mod room_service;
+mod rpc;
 mod session;
 mod sessions;
 mod signal;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ use axum::routing::{any, get, post};
 use conference::Conference;
 use conference::access::Keys;
 
+use rpc::Calls;
 use sessions::Sessions;
 
 /// What the protocol's handlers need.
@@ -41,19 +45,22 @@ struct Shared {
     conference: Conference,
     keys: Arc<Keys>,
     sessions: Sessions,
+    calls: Calls,
 }
 
 /// Routes of the protocol: `/rtc`, `/rtc/v1`, their validate endpoints and Twirp. Has to be served
 /// with the client's address as connection information: floods are told apart by it.
 pub fn router(state: LiveKit) -> Router {
     let LiveKit { conference, keys } = state;
-    let state = Shared { conference, keys, sessions: Sessions::default() };
+    let (sessions, calls) = (Sessions::default(), Calls::default());
+    let state = Shared { conference, keys, sessions, calls };
     Router::new()
         .route("/rtc", any(signal::v0))
         .route("/rtc/v1", any(signal::v1))
         .route("/rtc/validate", get(signal::validate).options(preflight))
         .route("/rtc/v1/validate", get(signal::validate).options(preflight))
         .route("/twirp/livekit.RoomService/{method}", post(room_service::call).options(preflight))
+        .route("/twirp/{service}/{method}", any(room_service::no_such_service))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(door::Door::default(), door::guard))
         .layer(axum::middleware::map_response(access::allow_any_origin))

@@ -5,6 +5,9 @@
     reason = "clients of older protocol versions read and write these fields alone"
 )]
 
+use std::time::Duration;
+
+use conference::MeetingSnapshot;
 use livekit_protocol as lk;
 use lk::signal_response::Message;
 use room::{
@@ -123,6 +126,16 @@ pub fn reconnect_response() -> Message {
 
 fn server_info() -> lk::ServerInfo {
     lk::ServerInfo { version: PROTOCOL_VERSION.into(), protocol: PROTOCOL, ..Default::default() }
+}
+
+/// A meeting as LiveKit's server API shows it.
+pub fn room_of(snapshot: &MeetingSnapshot) -> lk::Room {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    lk::Room {
+        empty_timeout: seconds(snapshot.linger.empty),
+        departure_timeout: seconds(snapshot.linger.departed),
+        ..room(&snapshot.meeting)
+    }
 }
 
 /// A meeting as LiveKit shows it.

@@ -10,7 +10,7 @@ use livekit_protocol as lk;
 use lk::signal_request::Message as Request;
 use lk::signal_response::Message as Response;
 use prost::Message as _;
-use room::{Command, LeaveReason, Notice};
+use room::{Command, DataKind, LeaveReason, Notice};
 use sfu::transport::webrtc::Connections;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
@@ -221,13 +221,23 @@ impl Session {
                 Response::Leave(join_anew())
             }
             MemberEvent::Data { kind, message } => {
-                let command = data::stamp(&self.member, kind, message);
-                self.ask(command).await;
+                self.pass_data(kind, message).await;
                 return Ok(None);
             }
         };
         self.writer.send(response).await?;
         Ok(None)
+    }
+
+    /// Passes a client's data message on: to others, or to a call of the server API that waits for
+    /// it.
+    async fn pass_data(&mut self, kind: DataKind, message: Vec<u8>) {
+        let packet = data::read(kind, &message);
+        if packet.as_ref().is_some_and(|it| self.state.calls.hear(&self.member, it)) {
+            return;
+        }
+        let command = data::stamp(&self.member, kind, packet, message);
+        self.ask(command).await;
     }
 
     /// Asks the meeting; a refusal is only noted, where the protocol has no answer for it.

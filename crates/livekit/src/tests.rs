@@ -21,7 +21,7 @@ use crate::{LiveKit, router};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn livekit() -> (LiveKit, String) {
+pub(crate) fn livekit() -> (LiveKit, String) {
     sfu::transport::webrtc::init_crypto();
     let loopback = Ipv4Addr::LOCALHOST.into();
     let listen = SocketAddr::new(loopback, 0);

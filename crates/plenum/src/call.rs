@@ -1,21 +1,16 @@
 //! `plenum call`: has the running server call a room system, and tells how it goes.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::http::{Method, Request, StatusCode, Uri, header};
+use axum::http::{Method, Request, Uri, header};
 use clap::Args;
 use conference::access::{Grant, SipGrant};
-use http_body_util::{BodyExt, Full, Limited};
+use fetch::{Client, FetchError};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use types::LegLayout;
 
 use crate::Settings;
@@ -68,12 +63,12 @@ pub enum CallError {
     #[error("{0} is no address of a server: give http://host:port or https://host:port")]
     Server(Uri),
     /// The server cannot be reached.
-    #[error("{address} does not answer: {source}; is the server running?")]
+    #[error("{server}: {source}; is the server running?")]
     Unreachable {
-        /// Where.
-        address: String,
+        /// Which.
+        server: fetch::Server,
         /// Why.
-        source: io::Error,
+        source: FetchError,
     },
     /// The server's answer is none.
     #[error("the server's answer cannot be read: {0}")]
@@ -161,91 +156,53 @@ fn encoded(segment: &str) -> String {
 
 /// A server, and how it is spoken to.
 struct Server {
-    host: String,
-    /// `host:port` to connect to.
-    address: String,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    server: fetch::Server,
+    client: Client,
     token: String,
 }
 
 impl Server {
     fn of(given: Option<Uri>, config: &Config) -> Result<Self, CallError> {
         let token = token(config)?;
-        let tls = |wanted: bool| {
-            let open = || {
-                Certificates::open(config, SystemTime::now())?
-                    .sip_client(config.sip.ca_file.as_deref())
-            };
-            wanted.then(open).transpose().map_err(ServeError::from)
+        let server = match given {
+            Some(uri) => fetch::Server::of(&uri).map_err(|_| CallError::Server(uri))?,
+            None => {
+                let https = config.http.tls_listen.address().filter(|_| !config.dev);
+                let address = reached(https.unwrap_or(config.http.listen));
+                let (host, port) = (address.ip().to_string(), address.port());
+                fetch::Server { secure: https.is_some(), host, port }
+            }
         };
-        if let Some(uri) = given {
-            let (Some(host), Some(scheme @ ("http" | "https"))) = (uri.host(), uri.scheme_str())
-            else {
-                return Err(CallError::Server(uri));
-            };
-            let secure = scheme == "https";
-            let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-            let address = format!("{host}:{port}");
-            let host = host.trim_matches(['[', ']']).to_owned();
-            return Ok(Self { host, address, tls: tls(secure)?, token });
-        }
-        let https = config.http.tls_listen.address().filter(|_| !config.dev);
-        let address = reached(https.unwrap_or(config.http.listen));
-        let tls = tls(https.is_some())?;
-        Ok(Self { host: address.ip().to_string(), address: address.to_string(), tls, token })
+        let tls = || {
+            Certificates::open(config, SystemTime::now())?.sip_client(config.sip.ca_file.as_deref())
+        };
+        let tls = server.secure.then(tls).transpose().map_err(ServeError::from)?;
+        let client = Client { tls, within: PATIENCE, max_answer: MAX_ANSWER };
+        Ok(Self { server, client, token })
     }
 
     async fn ask(&self, method: Method, path: &str, body: String) -> Result<Value, CallError> {
-        let unreachable = |source| CallError::Unreachable { address: self.address.clone(), source };
         let unreadable = |error: String| CallError::Unreadable(error);
-        let late = || io::Error::from(io::ErrorKind::TimedOut);
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| unreadable(error.to_string()))?;
-        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(&self.address));
-        let stream = stream.await.map_err(|_| unreachable(late()))?.map_err(unreachable)?;
-        let answer = async {
-            match &self.tls {
-                None => send(stream, request).await,
-                Some(tls) => {
-                    let name = ServerName::try_from(self.host.clone())
-                        .map_err(|error| unreadable(error.to_string()))?;
-                    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
-                    send(stream.map_err(unreachable)?, request).await
-                }
-            }
-        };
-        let answer = tokio::time::timeout(PATIENCE, answer);
-        let (status, body) = answer.await.map_err(|_| unreachable(late()))??;
+        let answer =
+            self.client.send(&self.server, request).await.map_err(|error| match error {
+                FetchError::Http(error) => unreadable(error),
+                source => CallError::Unreachable { server: self.server.clone(), source },
+            })?;
         let value: Value =
-            serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
-        if status.is_success() {
+            serde_json::from_slice(&answer.body).map_err(|error| unreadable(error.to_string()))?;
+        if answer.status.is_success() {
             Ok(value)
         } else {
             Err(CallError::Refused(text(&value, "detail")))
         }
     }
-}
-
-async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), CallError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let unreadable = |error: hyper::Error| CallError::Unreadable(error.to_string());
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreadable)?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(unreadable)?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-    connection.abort();
-    let body = body.map_err(|error| CallError::Unreadable(error.to_string()))?;
-    Ok((status, body.to_bytes()))
 }
 
 /// Where a listener of this machine is reached from itself.

@@ -8,6 +8,7 @@ mod https;
 mod media_ip;
 mod room_systems;
 mod serve;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

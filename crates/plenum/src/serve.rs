@@ -23,11 +23,14 @@ use crate::config::{Config, ConfigError, Log, LogFormat, Rtp};
 use crate::http::{Servers, redirecting};
 use crate::media_ip;
 use crate::room_systems::{self, RoomSystemsError};
+use crate::webhooks;
 
 /// The key by which the page's own tokens are signed; its secret is made at start.
 const PAGE_KEY: &str = "plenum-page";
 /// Requests under way may take this long to end after participants were told.
 const HTTP_FAREWELL: Duration = Duration::from_secs(2);
+/// Webhooks of the last moments may take this long.
+const WEBHOOK_FAREWELL: Duration = Duration::from_secs(3);
 /// How often the shards' counters go into the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -84,6 +87,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let Rtp { port_min, port_max } = config.rtp;
     let ports = PortRange::new(media_ip::of(&config)?, port_min, port_max);
     let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
+    let webhooks = webhooks::start(&config, &conference, keys.clone())?;
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
     let root = certificates.clone();
@@ -126,6 +130,9 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         gateway.stop().await;
     }
     conference.stop().await;
+    if let Some(webhooks) = webhooks {
+        webhooks.stop(WEBHOOK_FAREWELL).await;
+    }
     tracing::info!("stopping: HTTP");
     servers.stop(HTTP_FAREWELL).await;
     counting.abort();

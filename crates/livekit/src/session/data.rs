@@ -12,17 +12,30 @@ use types::Identity;
 /// At most so many receivers may be named; more is a message to all.
 const MAX_DESTINATIONS: usize = 1000;
 
+/// What a message says, where it is of a kind that can be read.
+pub fn read(kind: DataKind, message: &[u8]) -> Option<lk::DataPacket> {
+    // A data track's frame has a format of its own.
+    if kind == DataKind::Track {
+        return None;
+    }
+    lk::DataPacket::decode(message).ok()
+}
+
 /// Stamps a client's message with who sent it and finds who is to get it.
 ///
 /// The bytes are passed on unread: prost drops fields that it does not know, and newer clients have
 /// such. Sender and sid are appended; of a scalar field that comes twice the last counts.
-pub fn stamp(member: &Member, kind: DataKind, message: Vec<u8>) -> Command {
+pub fn stamp(
+    member: &Member,
+    kind: DataKind,
+    packet: Option<lk::DataPacket>,
+    message: Vec<u8>,
+) -> Command {
     let peer = member.peer();
     if kind == DataKind::Track {
-        // A data track's frame has a format of its own.
         return Command::SendData { peer, kind, destinations: Vec::new(), message: message.into() };
     }
-    let destinations = destinations(&message);
+    let destinations = packet.map(destinations).unwrap_or_default();
     let stamp = lk::DataPacket {
         participant_identity: member.identity().to_string(),
         participant_sid: member.sid().to_string(),
@@ -33,8 +46,7 @@ pub fn stamp(member: &Member, kind: DataKind, message: Vec<u8>) -> Command {
     Command::SendData { peer, kind, destinations, message: Arc::from(message) }
 }
 
-fn destinations(message: &[u8]) -> Vec<Identity> {
-    let Ok(packet) = lk::DataPacket::decode(message) else { return Vec::new() };
+fn destinations(packet: lk::DataPacket) -> Vec<Identity> {
     let mut names = packet.destination_identities;
     if let Some(Value::User(user)) = packet.value {
         #[allow(deprecated, reason = "older clients name the receivers here")]

@@ -13,7 +13,7 @@ use lk::signal_response::Message as Response;
 use room::{LeaveReason, Notice, ParticipantView, Presence};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Gone, Session, Writer, data};
+use super::{Gone, Session, Writer};
 use crate::outward;
 use crate::sessions::Handover;
 
@@ -131,8 +131,7 @@ impl Session {
             }
             // Its data channels may still work.
             MemberEvent::Data { kind, message } => {
-                let command = data::stamp(&self.member, kind, message);
-                self.ask(command).await;
+                self.pass_data(kind, message).await;
                 Ok(())
             }
             MemberEvent::Offer { id, sdp, mids } => {

@@ -180,26 +180,13 @@ impl Certificates {
     /// TLS for calls of ours to room systems: trusts the system's roots, the local authority as it
     /// is now, and those in `more`, a PEM file.
     pub fn sip_client(&self, more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
-        let mut roots = RootCertStore::empty();
-        let system = rustls_native_certs::load_native_certs();
-        for error in &system.errors {
-            tracing::warn!(%error, "some of the system's root certificates cannot be read");
-        }
-        let (trusted, unusable) = roots.add_parsable_certificates(system.certs);
-        tracing::debug!(trusted, unusable, "the system's root certificates were read");
+        let mut roots = system_roots();
         if let Some(root) = self.root()
             && let Ok(root) = CertificateDer::from_pem_slice(root.as_bytes())
         {
             roots.add(root)?;
         }
-        if let Some(path) = more {
-            add_roots(&mut roots, path)?;
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Arc::new(config))
+        client(roots, more)
     }
 
     fn server(&self) -> Result<ServerConfig, CertificateError> {
@@ -266,6 +253,37 @@ fn certified(chain: &str, key: &str) -> Result<CertifiedKey, String> {
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map_err(|error| format!("the private key is no PEM, or encrypted: {error}"))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| error.to_string())
+}
+
+/// TLS for requests of ours to servers of others: trusts the system's roots, and those in `more`, a
+/// PEM file.
+pub fn https_client(more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
+    client(system_roots(), more)
+}
+
+fn client(
+    mut roots: RootCertStore,
+    more: Option<&Path>,
+) -> Result<Arc<ClientConfig>, CertificateError> {
+    if let Some(path) = more {
+        add_roots(&mut roots, path)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "some of the system's root certificates cannot be read");
+    }
+    let (trusted, unusable) = roots.add_parsable_certificates(system.certs);
+    tracing::debug!(trusted, unusable, "the system's root certificates were read");
+    roots
 }
 
 fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), CertificateError> {

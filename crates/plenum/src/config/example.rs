@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::section::{Key, Section};
-use super::sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip};
+use super::sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
 use super::setting::{Shape, to_toml};
 
 const HEAD: &str = "\
@@ -24,6 +24,7 @@ pub fn example() -> String {
     single::<Sfu>(&mut out);
     single::<Sip>(&mut out);
     single::<Rtp>(&mut out);
+    single::<Webhook>(&mut out);
     single::<Log>(&mut out);
     repeated::<KeyEntry>(&mut out);
     repeated::<MeetingEntry>(&mut out);

@@ -18,7 +18,7 @@ use types::MeetingId;
 
 pub use error::ConfigError;
 pub use example::example;
-pub use sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip};
+pub use sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
 pub use setting::{Listen, LogFormat, PictureSize, Right, Secret, Srtp};
 
 use source::Source;
@@ -43,6 +43,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[rtp]`
     pub rtp: Rtp,
+    /// `[webhook]`
+    pub webhook: Webhook,
     /// `[log]`
     pub log: Log,
     /// `[[key]]`, with their secrets read.
@@ -74,6 +76,7 @@ impl Config {
             sfu: source.single(dev)?,
             sip: source.single(dev)?,
             rtp: source.single(dev)?,
+            webhook: source.single(dev)?,
             log: source.single(dev)?,
             keys: Keys::new(),
             meetings: Vec::new(),
@@ -120,6 +123,21 @@ impl Config {
         if self.http.certificate.is_some() != self.http.private_key.is_some() {
             let message = "`certificate` and `private_key` go together: give both or neither";
             return conflict("[http]", message.to_owned());
+        }
+        if !self.webhook.urls.is_empty() {
+            match &self.webhook.key {
+                None => {
+                    let message = "`urls` need a `key` to sign with: give the id of a [[key]]";
+                    return conflict("[webhook]", message.to_owned());
+                }
+                Some(key) if self.keys.rights(key).is_none() => {
+                    return conflict(
+                        "[webhook]",
+                        format!("`key` is {key:?}: no [[key]] has this id"),
+                    );
+                }
+                Some(_) => {}
+            }
         }
         let Rtp { port_min, port_max } = self.rtp;
         if port_max.checked_sub(port_min).is_none_or(|span| span < PORTS_OF_A_CALL - 1) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use conference::access::{DialPattern, MeetingSettings, Pin};
+use fetch::Address;
 use types::LegLayout;
 
 use super::section::section;
@@ -107,6 +108,19 @@ section! {
         port_min: u16 [1024..=65535] = 20000;
         /// The last UDP port. A call takes four.
         port_max: u16 [1024..=65535] = 29999;
+    }
+}
+
+section! {
+    /// LiveKit's webhooks: what happens in meetings, told to other programs.
+    ["webhook"] pub struct Webhook {
+        /// Where they are sent, over HTTP or HTTPS. Redirects are not followed. What is not taken is
+        /// sent again for a minute.
+        urls: Vec<Address> = Vec::new(), example "[\"https://portal.example.org/hooks/plenum\"]";
+        /// The id of the [[key]] that signs them; receivers check it with the same secret.
+        key: Option<String> = None, dev Some("devkey".to_owned()), example "conference-portal";
+        /// Certificates to trust beside the system's, PEM.
+        ca_file: Option<PathBuf> = None, example "/etc/plenum/portal.pem";
     }
 }
 

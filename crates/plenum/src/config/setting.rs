@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use conference::access::{DialPattern, Pin};
+use fetch::{Address, AddressError};
 use types::LegLayout;
 
 /// The kind of TOML value that a setting is.
@@ -247,6 +248,18 @@ impl Setting for Vec<DialPattern> {
 
     fn read(words: &[String]) -> Result<Self, String> {
         list(words, |error| format!("{error}"))
+    }
+
+    fn words(&self) -> Vec<String> {
+        list_words(self)
+    }
+}
+
+impl Setting for Vec<Address> {
+    const SHAPE: Shape = Shape::List;
+
+    fn read(words: &[String]) -> Result<Self, String> {
+        list(words, |error: AddressError| error.to_string())
     }
 
     fn words(&self) -> Vec<String> {

@@ -337,3 +337,20 @@ fn the_example_is_a_configuration_as_it_stands_and_with_every_line_put_to_use() 
     assert_eq!(config.sip.allow_dial.len(), 3);
     assert!(config.announced().is_ok());
 }
+
+#[test]
+fn webhooks_need_a_key_that_there_is_and_urls_that_are_http() {
+    let key = format!("[[key]]\nid = \"portal\"\nsecret = \"{SECRET}\"\n");
+    let section = |rest: &str| format!("[webhook]\nurls = [\"https://h.example.org/x\"]\n{rest}");
+    let good = load("webhook", &format!("{}{key}", section("key = \"portal\"\n")), &[]).unwrap();
+    assert_eq!(good.webhook.urls[0].to_string(), "https://h.example.org/x");
+    let refused = refusal("webhook-none", &section(""), &[]);
+    assert_eq!(refused, "[webhook]: `urls` need a `key` to sign with: give the id of a [[key]]");
+    let refused = refusal("webhook-other", &format!("{}{key}", section("key = \"p\"\n")), &[]);
+    assert_eq!(refused, "[webhook]: `key` is \"p\": no [[key]] has this id");
+    let urls = [("PLENUM_WEBHOOK_URLS", "http://a.example.org/,ftp://b.example.org/")];
+    let refused = refusal("webhook-ftp", "", &urls);
+    assert!(refused.contains("ftp://b.example.org/") && refused.contains("https://"), "{refused}");
+    let dev = Config::load(None, env(&[("PLENUM_WEBHOOK_URLS", "http://127.0.0.1:1/")]), true);
+    assert_eq!(dev.unwrap().webhook.key.as_deref(), Some("devkey"));
+}
