@@ -3,6 +3,7 @@
 //!
 //! A failing step panics with what was awaited: this crate serves tests alone.
 
+pub mod admin;
 pub mod analyse;
 pub mod baresip;
 pub mod browser;

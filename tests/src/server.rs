@@ -29,6 +29,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// Where it listens for SIP, by transport: `udp`, `tcp`, `tls`.
     sip: HashMap<String, SocketAddr>,
+    /// The first administrator's name and password, where it printed them.
+    pub first: Option<(String, String)>,
     network: Option<Network>,
 }
 
@@ -130,6 +132,7 @@ impl Server {
             SocketAddr::from((reached, address.port()))
         };
         let (mut http, mut https, mut sip) = (None, None, HashMap::new());
+        let mut first = None;
         for line in &mut lines {
             let line = line.expect("its output");
             if let Some((_, address)) = line.split_once("http://") {
@@ -139,6 +142,10 @@ impl Server {
             } else if let Some((_, dial)) = line.split_once("sip:MEETING@") {
                 let (address, transport) = dial.split_once(";transport=").unwrap_or((dial, "udp"));
                 sip.insert(transport.to_owned(), here(address));
+            } else if let Some((_, admin)) = line.split_once("First administrator: ") {
+                let (name, rest) = admin.split_once(", password ").expect("a password");
+                let password = rest.split(' ').next().expect("a password");
+                first = Some((name.to_owned(), password.to_owned()));
             } else if line.contains("Data:") {
                 break;
             }
@@ -147,7 +154,7 @@ impl Server {
         let origin = https.map_or(format!("http://{http}"), |https| format!("https://{https}"));
         // It must never block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, origin, http, sip, network: network.cloned() }
+        Self { process, origin, http, sip, first, network: network.cloned() }
     }
 
     /// The root certificate of its local authority, as `plenum authority` prints it.
@@ -240,7 +247,11 @@ impl Server {
         self.process.id()
     }
 
-    fn request(&self, method: &str, path: &str, head: &str, body: &str) -> String {
+    /// A request as it stands on the wire; `head` are more lines, each with its end.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn request(&self, method: &str, path: &str, head: &str, body: &str) -> String {
         let address = self.http;
         let mut stream = network::connect(self.network.as_ref(), address).expect("the server");
         let request = format!(
@@ -252,6 +263,15 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         answer
+    }
+
+    /// Ends it as a power failure does.
+    ///
+    /// # Panics
+    /// When it cannot be ended.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it can be ended");
+        self.process.wait().expect("its end");
     }
 
     /// Ends it as an administrator does.
@@ -283,7 +303,11 @@ impl Drop for Server {
     }
 }
 
-fn program() -> PathBuf {
+/// The program.
+///
+/// # Panics
+/// When it is not built.
+pub fn program() -> PathBuf {
     let program = target().join("debug/plenum");
     assert!(program.exists(), "{} is missing: cargo build -p plenum", program.display());
     program

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -35,6 +35,8 @@ pub struct Client {
 pub struct Answer {
     /// Its status. A redirect is an answer like any other.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body, cut off at the client's bound.
     pub body: Bytes,
 }
@@ -110,9 +112,9 @@ impl Client {
             let _ = connection.await;
         }));
         let answer = sender.send_request(request).await.map_err(broken)?;
-        let status = answer.status();
-        let body = self.read(answer.into_body()).await.map_err(broken)?;
-        Ok(Answer { status, body })
+        let (head, body) = answer.into_parts();
+        let body = self.read(body).await.map_err(broken)?;
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     async fn read(&self, mut body: Incoming) -> Result<Bytes, hyper::Error> {

@@ -1,10 +1,13 @@
 //! The program: reads its configuration, builds everything, owns the order of start and shutdown.
 
+mod admin;
+mod backup;
 mod call;
 mod certificate;
 mod config;
 mod http;
 mod https;
+mod keeping;
 mod media_ip;
 mod room_systems;
 mod serve;
@@ -13,14 +16,15 @@ mod webhooks;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::Config;
 use crate::serve::ServeError;
 
 /// A video-conferencing server and gateway.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = admin::EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,13 +40,24 @@ enum Command {
     /// found there, 15 no codec or encryption in common, 16 refused, 17 taken back, 18 not let into
     /// the meeting, 1 anything else.
     Call(call::Call),
+    #[command(flatten)]
+    Admin(admin::Command),
+    /// Write everything that is kept into a file, while the server runs or not.
+    Backup(backup::Backup),
+    /// Restore a backup into a new database; the server must not run.
+    Restore(backup::Restore),
+    /// Print what a shell needs to complete these commands.
+    Completion {
+        /// Which shell.
+        shell: Shell,
+    },
     /// Print the root certificate of the local authority, PEM, for browsers to install.
     Authority(Settings),
     /// Print the annotated example of the configuration.
     ExampleConfig,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Settings {
     /// The configuration; plenum.toml in this folder if there is one.
     #[arg(long, value_name = "FILE")]
@@ -64,6 +79,14 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Call(call) => return call::run(call),
+        Command::Admin(command) => return admin::run(command),
+        Command::Backup(backup) => return backup::backup(&backup),
+        Command::Restore(restore) => return backup::restore(&restore),
+        Command::Completion { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "plenum", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Serve(settings) => settings.load().and_then(serve::run),
     };
     match done {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use api::{Api, Ready};
 use conference::access::{Directory, KeyRights};
+use conference::people::FirstPassword;
 use conference::{Conference, Dialler};
 use gateway::Gateway;
 use gateway::sip::{SipStats, Transport};
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::{Config, ConfigError, Log, LogFormat, Rtp};
 use crate::http::{Servers, redirecting};
+use crate::keeping::{self, KeepingError, Kept};
 use crate::media_ip;
 use crate::room_systems::{self, RoomSystemsError};
 use crate::webhooks;
@@ -55,6 +57,9 @@ pub enum ServeError {
     /// Room systems cannot be served.
     #[error(transparent)]
     RoomSystems(#[from] RoomSystemsError),
+    /// What is kept cannot be opened.
+    #[error(transparent)]
+    Keeping(#[from] KeepingError),
     /// Keys or metrics cannot be set up.
     #[error("{0}")]
     SetUp(String),
@@ -80,6 +85,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         .add_random(PAGE_KEY, KeyRights::default())
         .map_err(|error| set_up(error.to_string()))?;
 
+    let Kept { people, first } = keeping::open(&config).await?;
     let (shards, ice_tcp) = start_shards(&config)?;
     let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
     let keys = Arc::new(std::mem::take(&mut config.keys));
@@ -96,6 +102,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
         .with_dialler(dialler)
+        .with_people(people.clone(), !config.dev)
         .with_authority(move || root.as_ref().and_then(|it| it.root()));
     let in_clear = api::router_in_clear(api.clone());
     let routes =
@@ -117,10 +124,11 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         let refused = |source| ServeError::System { what: "listening for signals", source };
         tokio::spawn(certificate::follow(certificates).map_err(refused)?);
     }
+    let purging = tokio::spawn(keeping::purge(people.clone()));
     let counting = tokio::spawn(count(conference.clone(), gateway.clone()));
     ready.set(true);
     tracing::info!(%http, https = https.map(tracing::field::display), "ready");
-    greet(http, https, gateway.as_deref(), &config)?;
+    greet(http, https, gateway.as_deref(), &config, first)?;
 
     wait_for_end().await?;
 
@@ -136,6 +144,8 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     tracing::info!("stopping: HTTP");
     servers.stop(HTTP_FAREWELL).await;
     counting.abort();
+    purging.abort();
+    keeping::close(&people).await;
     drop(ice_tcp);
     tracing::info!("stopped");
     Ok(())
@@ -199,6 +209,7 @@ fn greet(
     https: Option<SocketAddr>,
     gateway: Option<&Gateway>,
     config: &Config,
+    first: Option<(String, FirstPassword)>,
 ) -> Result<(), ServeError> {
     let data = &config.data.dir;
     let announced = config.announced()?;
@@ -226,6 +237,9 @@ fn greet(
     }
     if config.dev {
         println!("  Key for tokens:      devkey, secret \"secret\" (any name is a meeting)");
+    }
+    if let Some((name, password)) = first {
+        println!("  First administrator: {name}, password {} (shown only now)", password.0);
     }
     println!("  Data:                {}", data.display());
     Ok(())

@@ -173,18 +173,23 @@ pub fn read_bounded(path: &Path, limit: u64) -> std::io::Result<String> {
     fs::read_to_string(path)
 }
 
+/// Reads a secret that is kept in a file, for this section.
+pub fn read_secret_file(section: &str, path: &Path) -> Result<Secret, ConfigError> {
+    let text = read_bounded(path, MAX_SECRET_FILE_BYTES);
+    text.map(|text| Secret::new(&text)).map_err(|source| ConfigError::Secret {
+        section: section.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn read_keys(entries: &[KeyEntry], dev: bool) -> Result<Keys, ConfigError> {
     let mut keys = Keys::new();
     for (index, entry) in entries.iter().enumerate() {
         let section = format!("[[key]] number {}", index + 1);
         let secret = match (&entry.secret, &entry.secret_file) {
             (Some(secret), None) => secret.clone(),
-            (None, Some(path)) => {
-                let text = read_bounded(path, MAX_SECRET_FILE_BYTES).map_err(|source| {
-                    ConfigError::Secret { section: section.clone(), path: path.clone(), source }
-                })?;
-                Secret::new(&text)
-            }
+            (None, Some(path)) => read_secret_file(&section, path)?,
             _ => {
                 let message = "give either `secret` or `secret_file`".to_owned();
                 return Err(ConfigError::Conflict { section, message });

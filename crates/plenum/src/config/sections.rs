@@ -25,8 +25,15 @@ fn dial_loopback() -> Vec<DialPattern> {
 section! {
     /// Everything that Plenum writes down.
     ["data"] pub struct Data {
-        /// The folder of all data: the local authority's certificates, in `authority/`.
+        /// The folder of all data: the database, the server's own key in `secret.key` (keep a copy
+        /// beside your backups: without it nobody can sign in), the local authority's certificates
+        /// in `authority/`.
         dir: PathBuf = PathBuf::from("/var/lib/plenum"), dev PathBuf::from("data");
+        /// The database: SQLite in the data folder if left out, another file of SQLite, or
+        /// PostgreSQL.
+        database: Option<Secret> = None, example "postgres://plenum:password@127.0.0.1/plenum";
+        /// A file that holds the database's address, since that has a password in it.
+        database_file: Option<PathBuf> = None, example "/run/secrets/plenum-database";
     }
 }
 

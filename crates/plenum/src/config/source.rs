@@ -13,8 +13,8 @@ use super::setting::Shape;
 
 /// What all variables of ours begin with.
 const PREFIX: &str = "PLENUM_";
-/// What Kubernetes sets for a service named `plenum`: not ours.
-const FOREIGN: [&str; 2] = ["PORT", "SERVICE"];
+/// What Kubernetes sets for a service named `plenum`, and the token of the commands: no settings.
+const FOREIGN: [&str; 3] = ["PORT", "SERVICE", "API"];
 /// The most entries of a section that repeats.
 const MAX_ENTRIES: usize = 10_000;
 

@@ -1,0 +1,117 @@
+//! The commands of whoever runs the house: each is one request to the running server, so that they
+//! may no more than their account, and everything stands in the audit log.
+
+mod account;
+mod audit;
+mod output;
+mod remote;
+mod session;
+mod sign_in;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use hyper::Uri;
+
+use crate::Settings;
+use remote::AdminError;
+
+/// What every command has.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The server; the one of the configuration on this machine if left out.
+    #[arg(long, value_name = "URL", global = true)]
+    server: Option<Uri>,
+    /// Print the server's answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign in on the command line: keeps an API token for this server in the user's own folder.
+    SignIn {
+        /// The account's name.
+        name: String,
+        /// Days for which the token is good.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
+        days: u16,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// End the token that sign-in keeps, and forget it.
+    SignOut {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Tell who is signed in, and what that account may do.
+    WhoAmI {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The people of the house.
+    Account {
+        #[command(subcommand)]
+        command: account::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Browsers that somebody signed in with.
+    Session {
+        #[command(subcommand)]
+        command: session::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// API tokens for programs.
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The audit log.
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// What the exit codes of these commands mean, for the help.
+pub const EXIT_CODES: &str = "\
+Exit codes: 0 done, 2 wrong usage, 3 not signed in, 4 not allowed, 5 not found, 6 conflict or changed \
+meanwhile, 7 what was given cannot be taken, 8 the server does not answer or cannot do it now, 9 the \
+audit log was tampered with, 1 anything else.";
+
+/// Runs a command.
+pub fn run(command: Command) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(execute(command)),
+        Err(error) => Err(AdminError::Other(format!("starting threads: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plenum: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<(), AdminError> {
+    match command {
+        Command::SignIn { name, days, common } => sign_in::sign_in(&common, &name, days).await,
+        Command::SignOut { common } => sign_in::sign_out(&common).await,
+        Command::WhoAmI { common } => sign_in::who_am_i(&common).await,
+        Command::Account { command, common } => account::run(command, &common).await,
+        Command::Session { command, common } => session::run(command, &common).await,
+        Command::Token { command, common } => token::run(command, &common).await,
+        Command::Audit { command, common } => audit::run(command, &common).await,
+    }
+}

@@ -1,0 +1,133 @@
+//! Everything that outlives the program: the database, the server's own key, and the people in it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use auth::{KeyError, LocalVault, MasterKey};
+use conference::people::{FirstPassword, People, PeopleError, VaultError};
+use conference::store::{Act, Actor, Batch, Outcome, Records, StoreError, Target};
+use types::Timestamp;
+
+use crate::config::{Config, ConfigError, Data, read_secret_file};
+
+/// The file of the server's own key in the data folder.
+const KEY_FILE: &str = "secret.key";
+/// The database in the data folder, where no other is named.
+const DATABASE_FILE: &str = "plenum.db";
+/// How often what has expired is thrown away.
+const PURGE: Duration = Duration::from_secs(600);
+
+/// Why what is kept cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepingError {
+    /// The data folder cannot be made.
+    #[error("the data folder {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server's own key.
+    #[error("the server's own key: {0}")]
+    Key(#[from] KeyError),
+    /// Hashing and sealing.
+    #[error("the server's own key: {0}")]
+    Vault(#[from] VaultError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first account.
+    #[error("the first account: {0}")]
+    People(#[from] PeopleError),
+    /// Where the database is.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// What is kept, open.
+pub struct Kept {
+    pub people: People,
+    /// The first account's name and password, at the first start alone.
+    pub first: Option<(String, FirstPassword)>,
+}
+
+/// Opens what is kept; at the first start it is made.
+pub async fn open(config: &Config) -> Result<Kept, KeepingError> {
+    let folder = &config.data.dir;
+    make_folder(folder)?;
+    let vault = LocalVault::new(&MasterKey::in_file(&key_file(&config.data))?)?;
+    let store = store::open(&database(&config.data)?, &store::Options::default()).await?;
+    let people = People::new(Records::new(Arc::new(store)), Arc::new(vault));
+    let first = people.first_start(now()).await?;
+    note(&people, "server.start").await?;
+    Ok(Kept { people, first })
+}
+
+/// The last entry before the program ends.
+pub async fn close(people: &People) {
+    if let Err(error) = note(people, "server.stop").await {
+        tracing::warn!(%error, "the end does not stand in the audit log");
+    }
+}
+
+async fn note(people: &People, action: &str) -> Result<(), StoreError> {
+    let act = Act {
+        at: now(),
+        actor: Actor::server(),
+        action: action.to_owned(),
+        target: Target::default(),
+        from: None,
+        outcome: Outcome::Done,
+        detail: String::new(),
+    };
+    people.records().write(Batch::new(act), now()).await
+}
+
+/// Throws away what has expired, for as long as the program runs.
+pub async fn purge(people: People) {
+    let mut ticks = tokio::time::interval(PURGE);
+    loop {
+        ticks.tick().await;
+        match people.records().store().purge(now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "expired records are gone"),
+            Err(error) => tracing::warn!(%error, "expired records stay for now"),
+        }
+    }
+}
+
+/// The database's URL: a secret, since it may hold a password.
+pub fn database(data: &Data) -> Result<String, ConfigError> {
+    let own = || format!("sqlite:{}", data.dir.join(DATABASE_FILE).display());
+    match (&data.database, &data.database_file) {
+        (None, None) => Ok(own()),
+        (Some(url), None) => Ok(url.reveal().to_owned()),
+        (None, Some(path)) => {
+            read_secret_file("[data]", path).map(|url| url.reveal().to_owned())
+        }
+        (Some(_), Some(_)) => Err(ConfigError::Conflict {
+            section: "[data]".to_owned(),
+            message: "give either `database` or `database_file`".to_owned(),
+        }),
+    }
+}
+
+/// The file of the server's own key.
+pub fn key_file(data: &Data) -> PathBuf {
+    data.dir.join(KEY_FILE)
+}
+
+/// Nobody else on this machine looks into it.
+pub fn make_folder(path: &Path) -> Result<(), KeepingError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| KeepingError::Folder { path: path.to_owned(), source })
+}
+
+fn now() -> Timestamp {
+    Timestamp::of(SystemTime::now())
+}
