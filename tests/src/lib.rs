@@ -16,6 +16,7 @@ pub mod media;
 pub mod network;
 pub mod person;
 pub mod python;
+pub mod sdk;
 pub mod server;
 pub mod story;
 pub mod token;

@@ -47,11 +47,14 @@ impl Server {
             _ => return Err(AddressError),
         };
         let authority = uri.authority().ok_or(AddressError)?;
-        if authority.as_str().contains('@') || authority.host().is_empty() {
+        let (host, port) = (authority.host(), authority.port_u16());
+        // A password, or a port that does not exist, is in neither of both.
+        let whole = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if host.is_empty() || whole != authority.as_str() {
             return Err(AddressError);
         }
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let port = port.unwrap_or(if secure { 443 } else { 80 });
         Ok(Self { secure, host, port })
     }
 
