@@ -8,4 +8,4 @@ cd "$ROOT"
 
 echo "soak: the program"
 cargo build --workspace --bins
-cargo test --workspace --test lips --test soak -- --ignored --nocapture --test-threads=1 "$@" </dev/null
+cargo test --workspace --test lips --test soak --test durability -- --ignored --nocapture --test-threads=1 "$@" </dev/null

@@ -111,16 +111,26 @@ impl Answer {
 /// # Panics
 /// When the answer is none.
 pub fn ask(server: &Server, method: &str, path: &str, head: &str, body: Option<&Value>) -> Answer {
+    try_ask(server, method, path, head, body).expect("an answer")
+}
+
+/// Asks the API of a server that may end meanwhile.
+fn try_ask(
+    server: &Server,
+    method: &str,
+    path: &str,
+    head: &str,
+    body: Option<&Value>,
+) -> Option<Answer> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let json = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-    let answer = server.request(method, path, &format!("{head}{json}"), &body);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer}"));
-    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
-    Answer {
-        status,
+    let answer = server.try_request(method, path, &format!("{head}{json}"), &body).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some(Answer {
+        status: head.split(' ').nth(1)?.parse().ok()?,
         head: head.to_owned(),
         body: serde_json::from_str(body).unwrap_or_default(),
-    }
+    })
 }
 
 /// A browser's page that signed in.
@@ -167,9 +177,17 @@ impl<'a> Page<'a> {
     }
 
     /// Asks the API as this page does.
+    ///
+    /// # Panics
+    /// When there is no answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.try_ask(method, path, body).expect("an answer")
+    }
+
+    /// Asks a server that may end meanwhile.
+    pub fn try_ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
         let head = format!("Cookie: {}\r\nX-CSRF-Token: {}\r\n", self.cookie, self.csrf);
-        ask(self.server, method, path, &head, body)
+        try_ask(self.server, method, path, &head, body)
     }
 
     /// Makes an account of this role and signs it in.

@@ -252,17 +252,31 @@ impl Server {
     /// # Panics
     /// When there is no answer.
     pub fn request(&self, method: &str, path: &str, head: &str, body: &str) -> String {
+        self.try_request(method, path, head, body).expect("an answer")
+    }
+
+    /// The same of a server that may end meanwhile.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        head: &str,
+        body: &str,
+    ) -> std::io::Result<String> {
         let address = self.http;
-        let mut stream = network::connect(self.network.as_ref(), address).expect("the server");
+        let mut stream = network::connect(self.network.as_ref(), address)?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(request.as_bytes()).expect("a request");
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Ends it as a power failure does.
@@ -289,8 +303,13 @@ impl Server {
 
     /// Tells it to end, and goes on: [`Self::stop`] waits for it.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &id]).status();
+        let _ = Command::new("kill").args([&format!("-{name}"), &id]).status();
     }
 }
 

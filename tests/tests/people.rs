@@ -47,7 +47,10 @@ fn a_house_is_run_by_commands() {
     let changed = admin.json(&["account", "change", "boris", "--display-name", "Борис"]);
     assert_eq!(changed["display_name"], "Борис");
     let table = admin.run(&["account", "list", "борис"], "").printed;
-    assert!(table.starts_with("NAME") && table.contains("Борис") && !table.contains("anna"), "{table}");
+    assert!(
+        table.starts_with("NAME") && table.contains("Борис") && !table.contains("anna"),
+        "{table}"
+    );
 
     let anna = CommandLine::new(&story, &server, "anna");
     let done = anna.run(&["sign-in", "anna"], &format!("{first}\n{PASSWORD} of anna\n"));
@@ -60,7 +63,9 @@ fn a_house_is_run_by_commands() {
     assert_eq!(denied.code, 4, "{denied:?}");
     let log = anna.json(&["audit", "list"]);
     let actions = names(&log, "action");
-    for action in ["server.start", "account.create", "account.change", "session.begin", "token.create"] {
+    for action in
+        ["server.start", "account.create", "account.change", "session.begin", "token.create"]
+    {
         assert!(actions.iter().any(|it| it == action), "{action} in {actions:?}");
     }
     let verified = anna.run(&["audit", "verify"], "");
@@ -93,9 +98,8 @@ fn every_endpoint_asks_every_role_for_its_right() {
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
-    let people = conference::people::AccountRole::ALL.map(|role| {
-        (role, admin.person(&format!("the-{role}"), role.word()))
-    });
+    let people = conference::people::AccountRole::ALL
+        .map(|role| (role, admin.person(&format!("the-{role}"), role.word())));
     let description = ask(&server, "GET", "/api/v1/openapi.json", "", None).body;
     let mut seen = BTreeSet::new();
     for (template, methods) in description["paths"].as_object().expect("paths") {

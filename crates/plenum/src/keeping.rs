@@ -107,9 +107,7 @@ pub fn database(data: &Data) -> Result<String, ConfigError> {
     match (&data.database, &data.database_file) {
         (None, None) => Ok(own()),
         (Some(url), None) => Ok(url.reveal().to_owned()),
-        (None, Some(path)) => {
-            read_secret_file("[data]", path).map(|url| url.reveal().to_owned())
-        }
+        (None, Some(path)) => read_secret_file("[data]", path).map(|url| url.reveal().to_owned()),
         (Some(_), Some(_)) => Err(ConfigError::Conflict {
             section: "[data]".to_owned(),
             message: "give either `database` or `database_file`".to_owned(),

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use types::{RecordId, Timestamp};
 
 use super::audit::{self, GENESIS};
-use super::{Act, AuditEntry, AuditQuery, Change, Draft, Kind, List, Record, Store, StoreError};
+use super::{
+    Act, AuditEntry, AuditQuery, Change, Draft, Figures, History, HistoryQuery, HistoryRetention,
+    HistoryRow, Kind, LegCall, List, Record, Run, Stay, Store, StoreError,
+};
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -85,6 +88,43 @@ impl Kept {
 impl Memory {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap()
+    }
+}
+
+/// Nothing of it is looked at by tests of this crate.
+#[async_trait]
+impl History for Memory {
+    async fn write_history(&self, _: &[HistoryRow], _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn end_history_left_open(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn runs(&self, _: &HistoryQuery) -> Result<Vec<Run>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn stays(&self, _: &HistoryQuery) -> Result<Vec<Stay>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn legs(&self, _: &HistoryQuery) -> Result<Vec<LegCall>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn figures(
+        &self,
+        _: &RecordId,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<Figures>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn trim_history(&self, _: HistoryRetention) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

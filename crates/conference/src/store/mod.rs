@@ -6,9 +6,9 @@
 
 pub mod audit;
 mod entity;
+mod history;
 #[cfg(test)]
 pub(crate) mod memory;
-mod history;
 
 use std::fmt;
 

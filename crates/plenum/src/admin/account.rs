@@ -171,13 +171,13 @@ fn show_made(common: &Common, made: &Value, done: &str) {
         return;
     }
     println!("{done}");
-    if let Some(password) = made["password"].as_str() {
+    if let Some(password) = output::at(made, "password").as_str() {
         println!("First password, shown once, to be changed at the first sign-in: {password}");
     }
 }
 
 fn path(account: &Value) -> String {
-    format!("/api/v1/accounts/{}", encoded(account["id"].as_str().unwrap_or_default()))
+    format!("/api/v1/accounts/{}", encoded(&output::text(account, "id")))
 }
 
 /// The account of a name or id.
@@ -185,7 +185,7 @@ pub async fn find(remote: &Remote, name: &str) -> Result<Value, AdminError> {
     let query = [("q", name.to_owned())];
     let list = remote.all("/api/v1/accounts", &query).await?;
     let wanted = name.trim().to_lowercase();
-    let is_it = |it: &&Value| it["name"] == wanted.as_str();
+    let is_it = |it: &&Value| *output::at(it, "name") == wanted.as_str();
     let found = list.as_array().and_then(|list| list.iter().find(is_it)).cloned();
     found.ok_or_else(|| AdminError::missing(format!("there is no account {name}")))
 }

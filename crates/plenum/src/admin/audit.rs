@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::output::{at, text};
 use super::remote::{AdminError, Remote};
 use super::{Common, output};
 
@@ -60,13 +61,12 @@ pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
             let found = remote.get("/api/v1/audit/verification").await?;
             if common.json {
                 println!("{found}");
-            } else if found["intact"] == true {
-                let head = found["head"].as_str().unwrap_or("-");
-                println!("Intact: {} entries. The last one's hash: {head}", found["entries"]);
+            } else if *at(&found, "intact") == true {
+                let (entries, head) = (at(&found, "entries"), text(&found, "head"));
+                println!("Intact: {entries} entries. The last one's hash: {head}");
             }
-            if found["intact"] != true {
-                let problem = found["problem"].as_str().unwrap_or_default().to_owned();
-                return Err(AdminError::Tampered(problem));
+            if *at(&found, "intact") != true {
+                return Err(AdminError::Tampered(text(&found, "problem")));
             }
         }
     }

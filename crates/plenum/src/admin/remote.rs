@@ -140,12 +140,7 @@ impl Remote {
     }
 
     /// Asks with a JSON body.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Value,
-    ) -> Result<Value, AdminError> {
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, AdminError> {
         self.ask(method, path, Some(body)).await.map(|it| it.body)
     }
 
@@ -193,8 +188,8 @@ impl Remote {
         let body = body.map(|it| it.to_string()).unwrap_or_default();
         let request = request.body(Full::new(Bytes::from(body))).map_err(|it| other(&it))?;
         let sent = self.client.send(&self.server, request).await;
-        let answer = sent
-            .map_err(|source| AdminError::Unreachable { server: self.server.clone(), source })?;
+        let answer =
+            sent.map_err(|source| AdminError::Unreachable { server: self.server.clone(), source })?;
         let body: Value = match answer.body.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&answer.body).map_err(|it| other(&it))?,

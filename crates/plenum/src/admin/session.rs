@@ -52,5 +52,5 @@ pub async fn of(
 ) -> Result<Vec<(&'static str, String)>, AdminError> {
     let Some(name) = name else { return Ok(Vec::new()) };
     let account = account::find(remote, name).await?;
-    Ok(vec![("account", account["id"].as_str().unwrap_or_default().to_owned())])
+    Ok(vec![("account", output::text(&account, "id"))])
 }

@@ -11,6 +11,7 @@ use axum::http::{Method, header};
 use fetch::Server;
 use serde_json::{Value, json};
 
+use super::output::{at, text};
 use super::remote::{AdminError, Remote};
 use super::{Common, output};
 
@@ -84,19 +85,19 @@ fn path() -> Result<PathBuf, AdminError> {
 pub async fn sign_in(common: &Common, name: &str, days: u16) -> Result<(), AdminError> {
     let remote = Remote::unknown(common)?;
     let password = ask("Password: ")?;
-    let mut shown = json!({ "name": name, "password": password });
-    let mut answered = remote.ask(Method::POST, "/api/v1/session", Some(shown.clone())).await;
+    let shown =
+        |code: Option<String>| Some(json!({ "name": name, "password": password, "code": code }));
+    let mut answered = remote.ask(Method::POST, "/api/v1/session", shown(None)).await;
     if matches!(&answered, Err(AdminError::Refused { code, .. }) if code == "code_required") {
-        shown["code"] = ask("One-time code: ")?.into();
-        answered = remote.ask(Method::POST, "/api/v1/session", Some(shown)).await;
+        let code = ask("One-time code: ")?;
+        answered = remote.ask(Method::POST, "/api/v1/session", shown(Some(code))).await;
     }
     let answer = answered?;
     let csrf = text(&answer.body, "csrf_token");
     let cookie = answer.cookie.unwrap_or_default();
-    let session = Remote::unknown(common)?
-        .with(header::COOKIE.as_str(), cookie)
-        .with("x-csrf-token", csrf);
-    if answer.body["account"]["must_change_password"] == true {
+    let session =
+        Remote::unknown(common)?.with(header::COOKIE.as_str(), cookie).with("x-csrf-token", csrf);
+    if *at(at(&answer.body, "account"), "must_change_password") == true {
         eprintln!("This password was made by somebody else: choose one of your own.");
         let new = ask("New password: ")?;
         let body = json!({ "old": password, "new": new });
@@ -121,9 +122,9 @@ async fn keep_token(session: &Remote, days: u16) -> Result<(), AdminError> {
     let ends_at = written(SystemTime::now() + life);
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "a command line".to_owned());
     let name: String = format!("plenum on {host}").chars().take(80).collect();
-    let body = json!({ "name": name, "scopes": who["rights"], "ends_at": ends_at });
+    let body = json!({ "name": name, "scopes": at(&who, "rights"), "ends_at": ends_at });
     let made = session.send(Method::POST, "/api/v1/tokens", body).await?;
-    let token = KeptToken { id: text(&made["token"], "id"), secret: text(&made, "secret") };
+    let token = KeptToken { id: text(at(&made, "token"), "id"), secret: text(&made, "secret") };
     let mut kept = Kept::load()?;
     kept.set(&session.server, &token);
     kept.save()
@@ -155,8 +156,8 @@ pub async fn who_am_i(common: &Common) -> Result<(), AdminError> {
     if common.json {
         println!("{who}");
     } else {
-        output::fields(&who["account"]);
-        output::fields(&json!({ "rights": who["rights"] }));
+        output::fields(at(&who, "account"));
+        output::fields(&json!({ "rights": at(&who, "rights") }));
     }
     Ok(())
 }
@@ -172,10 +173,6 @@ pub fn ask(prompt: &str) -> Result<String, AdminError> {
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     };
     read().map_err(|error| AdminError::Other(format!("the terminal: {error}")))
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A time as the API writes it.

@@ -59,7 +59,7 @@ pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
             if common.json {
                 println!("{made}");
             } else {
-                println!("The token, shown once: {}", made["secret"].as_str().unwrap_or_default());
+                println!("The token, shown once: {}", output::text(&made, "secret"));
             }
         }
         Command::End { id } => {
