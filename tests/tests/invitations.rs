@@ -176,6 +176,8 @@ fn no_name_is_more_than_a_name_to_a_calendar() {
             assert_eq!(read[same], harmless[same], "{same} of {evil:?}\n{ics}");
         }
         assert_eq!(read["attendees"][0]["address"], "mailto:a@example.org", "{evil:?}");
+        let name = read["attendees"][0]["name"].as_str().expect("a name");
+        assert!(!name.contains(['\n', '\r', '"', '\u{2028}', '\u{85}']), "{evil:?}: {name:?}");
         assert_eq!(read["attendees"].as_array().map(Vec::len), Some(1), "{evil:?}");
     }
 }

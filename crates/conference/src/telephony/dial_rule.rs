@@ -355,7 +355,7 @@ mod tests {
         for _ in 0..100 {
             pattern.is_match(&"a".repeat(255));
         }
-        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     #[test]

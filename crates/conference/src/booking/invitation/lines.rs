@@ -50,10 +50,19 @@ impl Lines {
 }
 
 /// The value of a parameter, in quotes. Quotes cannot be written within (RFC 6868's way to write them
-/// is not read by all), so they become apostrophes.
+/// is not read by all), so they become apostrophes; a caret is doubled, or who reads RFC 6868 would
+/// take `^n` for a line break.
 pub(super) fn quoted(text: &str) -> String {
-    let name: String = one_line(text).chars().map(|c| if c == '"' { '\'' } else { c }).collect();
-    format!("\"{name}\"")
+    let mut value = String::from("\"");
+    for c in one_line(text).chars() {
+        match c {
+            '"' => value.push('\''),
+            '^' => value.push_str("^^"),
+            _ => value.push(c),
+        }
+    }
+    value.push('"');
+    value
 }
 
 /// A text of one line: line breaks become blanks; other control characters, and those that turn the
@@ -121,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(escaped(text), written);
         }
-        assert_eq!(quoted("a\"b\r\nc:;\u{0}\u{202e}d"), "\"a'b c:;d\"");
+        assert_eq!(quoted("a\"b\r\nc:;\u{0}\u{202e}d^n"), "\"a'b c:;d^^n\"");
         assert_eq!(
             encoded("https://a.org/м?x=1;y\r\nX:\"1\""),
             "https://a.org/%D0%BC?x=1;y%0D%0AX:%221%22"
