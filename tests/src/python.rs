@@ -26,6 +26,8 @@ fn python(program: &str) -> Command {
 /// When they cannot read it.
 pub fn read_ics(request: &Value) -> Value {
     let mut reader = python("read_ics.py")
+        // Time zones of the package, not of a system that may be years behind.
+        .env("PYTHONTZPATH", "")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
