@@ -96,13 +96,31 @@ fn a_calendar_shows_the_same_occurrences_as_the_server() {
         let timetable = timetable(start, zone, rrule, exdates);
         let ics = invitation(&timetable, "Совет", &[anna()], Method::Request);
         let theirs = read(&ics, (2026, 2029), &[])["occurrences"].clone();
-        let window = (Timestamp(year(2026) * 1000), Timestamp(year(2029) * 1000));
-        let ours = timetable.between(window.0, window.1, 1000).items;
-        let ours: Vec<[i64; 2]> =
-            ours.iter().map(|it| [it.start.0 / 1000, it.end.0 / 1000]).collect();
+        let ours = occurrences(&timetable);
         assert!(!ours.is_empty());
         assert_eq!(theirs, json!(ours), "{start} {zone} {rrule:?}\n{ics}");
     }
+}
+
+/// Starts and ends from 2026 to 2028, seconds since 1970.
+fn occurrences(timetable: &Timetable) -> Vec<[i64; 2]> {
+    let window = (Timestamp(year(2026) * 1000), Timestamp(year(2029) * 1000));
+    let found = timetable.between(window.0, window.1, 1000).items;
+    found.iter().map(|it| [it.start.0 / 1000, it.end.0 / 1000]).collect()
+}
+
+#[test]
+fn a_time_that_the_clock_skips_or_shows_twice_begins_alike() {
+    let nightly = Some("FREQ=DAILY;COUNT=250");
+    let timetable = timetable("2026-03-16T02:30", "Europe/Berlin", nightly, &[]);
+    let ics = invitation(&timetable, "Совет", &[anna()], Method::Request);
+    let theirs = read(&ics, (2026, 2029), &[])["occurrences"].clone();
+    let theirs: Vec<i64> =
+        theirs.as_array().expect("a list").iter().filter_map(|it| it[0].as_i64()).collect();
+    let ours = occurrences(&timetable);
+    assert_eq!(theirs, ours.iter().map(|it| it[0]).collect::<Vec<_>>());
+    // How it ends in these two nights the reader gets by the clock on the wall, even before it began.
+    assert!(ours.iter().all(|[start, end]| end - start == 45 * 60));
 }
 
 #[test]
