@@ -12,8 +12,9 @@ use tests::server::Server;
 use tests::story::Story;
 use tests::{token, wait};
 
-const MICROPHONE: &str = "SOURCE_MICROPHONE";
-const CAMERA: &str = "SOURCE_CAMERA";
+/// As the server API calls them; the client puts `SOURCE_` in front.
+const MICROPHONE: &str = "MICROPHONE";
+const CAMERA: &str = "CAMERA";
 
 /// A room that an application rules, with two people in it.
 struct Scene<'a> {
@@ -117,7 +118,7 @@ fn mutes(scene: &mut Scene) {
     let mute = |muted: bool| json!({ "identity": "anna", "trackSid": sid, "muted": muted });
     let track = scene.call("MutePublishedTrack", mute(true))["track"].clone();
     assert_eq!((&track["sid"], &track["muted"]), (&sid, &json!(true)));
-    scene.boris_knows("muted", &json!({ MICROPHONE: true, CAMERA: false }));
+    scene.boris_knows("muted", &json!({ "SOURCE_MICROPHONE": true, "SOURCE_CAMERA": false }));
     wait::until("Boris hears nothing of Anna", PATIENCE, || {
         let heard = scene.boris.record("anna", 1.0);
         let silent = heard.len() < 1000 || analyse::level(&heard, RED.tone) < -60.0;

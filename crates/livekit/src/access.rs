@@ -4,12 +4,14 @@ use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use conference::JoinError;
 use conference::access::{
-    CreateError, Grant, JoinGrantError, KeyRights, Keys, MeetingSettings, TokenError,
+    CreateError, Grant, JoinGrantError, KeyRights, MeetingSettings, TokenError,
 };
-use conference::{Conference, JoinError};
 use room::Permissions;
 use types::{Identity, MeetingId};
+
+use crate::Shared;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,8 @@ pub enum AccessError {
     Grant(#[from] JoinGrantError),
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error("the token was revoked")]
+    Revoked,
     #[error("the join request cannot be read: {0}")]
     Request(&'static str),
 }
@@ -30,7 +34,7 @@ impl AccessError {
     /// 401 and 403 are final for clients; on 404 of v1 they try v0.
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoToken | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::Token(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
             Self::Grant(_) | Self::Join(JoinError::NoSuchMeeting | JoinError::Refused(_)) => {
                 StatusCode::FORBIDDEN
             }
@@ -61,10 +65,14 @@ pub struct Admitted {
 }
 
 /// Verifies a token to join with. A key that may create rooms makes the meeting by it.
-pub fn admit(conference: &Conference, keys: &Keys, token: &str) -> Result<Admitted, AccessError> {
+pub fn admit(state: &Shared, token: &str) -> Result<Admitted, AccessError> {
+    let Shared { conference, keys, revoked, .. } = state;
     let grant = keys.verify(token, SystemTime::now())?;
     let (identity, meeting) = grant.join()?;
-    let (identity, meeting) = (identity.clone(), meeting);
+    let identity = identity.clone();
+    if revoked.is_revoked(&meeting, &identity, token) {
+        return Err(AccessError::Revoked);
+    }
     let directory = conference.directory();
     if directory.find(&meeting).is_none() {
         if !keys.rights(&grant.issuer).is_some_and(|KeyRights { create_rooms, .. }| create_rooms) {

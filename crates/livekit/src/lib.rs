@@ -8,6 +8,7 @@ mod door;
 pub mod fuzz;
 mod join_request;
 mod outward;
+mod revoked;
 mod room_service;
 mod rpc;
 mod session;
@@ -24,6 +25,7 @@ use axum::routing::{any, get, post};
 use conference::Conference;
 use conference::access::Keys;
 
+use revoked::Revocations;
 use rpc::Calls;
 use sessions::Sessions;
 
@@ -46,14 +48,20 @@ struct Shared {
     keys: Arc<Keys>,
     sessions: Sessions,
     calls: Calls,
+    revoked: Revocations,
 }
 
 /// Routes of the protocol: `/rtc`, `/rtc/v1`, their validate endpoints and Twirp. Has to be served
 /// with the client's address as connection information: floods are told apart by it.
 pub fn router(state: LiveKit) -> Router {
     let LiveKit { conference, keys } = state;
-    let (sessions, calls) = (Sessions::default(), Calls::default());
-    let state = Shared { conference, keys, sessions, calls };
+    let state = Shared {
+        conference,
+        keys,
+        sessions: Sessions::default(),
+        calls: Calls::default(),
+        revoked: Revocations::default(),
+    };
     Router::new()
         .route("/rtc", any(signal::v0))
         .route("/rtc/v1", any(signal::v1))

@@ -62,7 +62,7 @@ pub async fn validate(
     headers: HeaderMap,
 ) -> Result<&'static str, AccessError> {
     let token = access::token(query.access_token.as_deref(), &headers)?;
-    access::admit(&state.conference, &state.keys, token)?;
+    access::admit(&state, token)?;
     Ok("success")
 }
 
@@ -73,8 +73,7 @@ fn enter(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, AccessError> {
     let token = access::token(query.access_token.as_deref(), &headers)?;
-    let Admitted { grant, identity, meeting } =
-        access::admit(&state.conference, &state.keys, token)?;
+    let Admitted { grant, identity, meeting } = access::admit(&state, token)?;
     let first = query.join_request.as_deref().map(join_request::decode).transpose()?;
     let connections = if first.is_some() { Connections::Single } else { Connections::Dual };
     let first = first.unwrap_or_default();

@@ -165,3 +165,6 @@ fn listed(tracks: Vec<String>, of: Vec<lk::ParticipantTracks>) -> Vec<String> {
     let nested = of.into_iter().flat_map(|it| it.track_sids);
     tracks.into_iter().chain(nested).take(MAX_LISTED).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,14 +33,15 @@ impl Call {
         self.respond(&outward::participant(&view))
     }
 
+    /// Puts somebody out. It may come back, unless its tokens are revoked.
     pub(super) async fn remove_participant(&self) -> Result<Response, TwirpError> {
         let request: lk::RoomParticipantIdentity = self.request()?;
         let meeting = self.administered(&request.room)?;
-        if request.revoke_token_ts > 0 {
-            let message = "revoke_token_ts: this server revokes no tokens; nobody was removed";
-            return Err(TwirpError::unimplemented(message));
-        }
         let identity = Identity::new(request.identity);
+        if request.revoke_token_ts > 0 {
+            let meeting = meeting.id().clone();
+            self.state.revoked.revoke(meeting, identity.clone(), request.revoke_token_ts);
+        }
         meeting.execute(Command::Remove { identity, reason: LeaveReason::Removed }).await?;
         self.respond(&lk::RemoveParticipantResponse {})
     }
