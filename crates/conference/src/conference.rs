@@ -1,6 +1,6 @@
 //! All meetings of this program.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use sfu::transport::webrtc::{Connections, Session};
 use tokio::sync::mpsc;
 use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
 
-use crate::access::Directory;
+use crate::access::{CreateError, Directory, MeetingSettings};
 use crate::bridge::LegFormat;
 use crate::clock::Clock;
 use crate::dialling::DialledLeg;
@@ -172,6 +172,27 @@ impl Conference {
     /// [`JoinError`].
     pub fn open(&self, id: &MeetingId) -> Result<MeetingHandle, JoinError> {
         self.meeting(id).map(|it| it.0)
+    }
+
+    /// Adds a meeting for a key that may create rooms. Where there is no room for one more, those
+    /// that were created earlier and do not run are forgotten: an application that makes a meeting
+    /// for each talk never takes them away.
+    ///
+    /// # Errors
+    /// [`CreateError`].
+    pub fn create(&self, settings: MeetingSettings) -> Result<(), CreateError> {
+        let directory = self.directory();
+        match directory.create(settings.clone()) {
+            Err(CreateError::Full(_)) => {}
+            done => return done,
+        }
+        let running: HashSet<MeetingId> = {
+            let meetings = self.lock();
+            let running = meetings.running.iter().filter(|it| !it.1.is_over());
+            running.map(|it| it.0.clone()).collect()
+        };
+        directory.forget(|id| running.contains(id));
+        directory.create(settings)
     }
 
     /// All running meetings, as they stand.

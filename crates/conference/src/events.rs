@@ -17,8 +17,9 @@ use types::{
 
 use crate::dialling::{DialledLeg, LegId, LegState};
 
-/// Events that wait for the slowest reader: some minutes of a busy server, a few megabytes.
-const BACKLOG: usize = 4096;
+/// Events that wait for the slowest reader: some seconds of a hundred people who all come at once.
+/// Some hold what is shown of a participant, which may have as much as 128 KiB of texts.
+const BACKLOG: usize = 1024;
 
 /// Something that happened. As JSON it is one flat object, whose `event` is the word for
 /// [`Happening`].
@@ -42,7 +43,8 @@ pub struct Event {
     pub shown: Shown,
 }
 
-/// All that is shown of what an event is about.
+/// All that is shown of what an event is about; nothing for what only changes, since the texts that
+/// changed may be long.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     /// The meeting, as it stands after the event.
@@ -363,7 +365,7 @@ impl Observer {
         let changed: Vec<_> = changed.iter().filter(|it| it.1).map(|it| it.0).collect();
         if !changed.is_empty() {
             let what = Happening::ParticipantChanged { participant: participant(), changed };
-            self.tell(room, what, Some(now), None);
+            self.tell_short(what);
         }
         let of = |view: &ParticipantView, sid: &TrackSid| {
             view.tracks.iter().find(|it| it.sid == *sid).cloned()
@@ -376,7 +378,8 @@ impl Observer {
             let what = match of(&before, &track.sid) {
                 None => Happening::TrackPublished { participant, track: tag },
                 Some(earlier) if earlier.muted != track.muted => {
-                    Happening::TrackMuted { participant, track: tag }
+                    self.tell_short(Happening::TrackMuted { participant, track: tag });
+                    continue;
                 }
                 Some(_) => continue,
             };
@@ -413,6 +416,11 @@ impl Observer {
             participant: participant.cloned(),
             track: track.cloned(),
         };
+        self.events.send(self.meeting.clone(), Some(self.sid.clone()), what, shown);
+    }
+
+    fn tell_short(&self, what: Happening) {
+        let shown = Shown::default();
         self.events.send(self.meeting.clone(), Some(self.sid.clone()), what, shown);
     }
 }

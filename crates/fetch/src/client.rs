@@ -141,6 +141,7 @@ impl Drop for AbortOnDrop {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -209,5 +210,62 @@ mod tests {
         assert!(matches!(post(&CLIENT, &secure).await, Err(FetchError::NoTls)));
         let nobody: Address = "http://127.0.0.1:1/".parse().unwrap();
         assert!(matches!(post(&CLIENT, &nobody).await, Err(FetchError::Unreachable(_))));
+    }
+
+    /// Over TLS, with a certificate of its own for `localhost`.
+    async fn secure_server() -> (u16, CertificateDer<'static>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A client that does not trust it gives up.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut asked = [0; 1024];
+                let _ = stream.read(&mut asked).await;
+                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.flush().await;
+            }
+        });
+        (port, certificate)
+    }
+
+    fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+        Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    }
+
+    fn trusting(certificate: Option<CertificateDer<'static>>) -> Client {
+        let mut roots = rustls::RootCertStore::empty();
+        certificate.into_iter().for_each(|it| roots.add(it).unwrap());
+        let tls = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Client { tls: Some(Arc::new(tls)), ..CLIENT }
+    }
+
+    #[tokio::test]
+    async fn over_tls_a_server_is_believed_that_is_trusted_under_its_name_alone() {
+        let (port, certificate) = secure_server().await;
+        let at = |host: &str| format!("https://{host}:{port}/").parse::<Address>().unwrap();
+        let good = trusting(Some(certificate));
+        let answer = post(&good, &at("localhost")).await.unwrap();
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        let another_name = post(&good, &at("127.0.0.1")).await;
+        assert!(matches!(another_name, Err(FetchError::Tls(_))), "{another_name:?}");
+        let unknown = post(&trusting(None), &at("localhost")).await;
+        assert!(matches!(unknown, Err(FetchError::Tls(_))), "{unknown:?}");
     }
 }

@@ -78,7 +78,7 @@ pub fn admit(state: &Shared, token: &str) -> Result<Admitted, AccessError> {
         if !keys.rights(&grant.issuer).is_some_and(|KeyRights { create_rooms, .. }| create_rooms) {
             return Err(JoinError::NoSuchMeeting.into());
         }
-        match directory.create(MeetingSettings::open(meeting.clone())) {
+        match conference.create(MeetingSettings::open(meeting.clone())) {
             Ok(()) | Err(CreateError::Exists(_)) => {}
             Err(CreateError::Full(_)) => return Err(JoinError::NoSuchMeeting.into()),
         }

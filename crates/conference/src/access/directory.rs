@@ -197,6 +197,12 @@ impl Directory {
         self.created.write().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
     }
 
+    /// Forgets the created meetings that are not needed any more.
+    pub fn forget(&self, is_needed: impl Fn(&MeetingId) -> bool) {
+        let mut created = self.created.write().unwrap_or_else(PoisonError::into_inner);
+        created.retain(|id, _| is_needed(id));
+    }
+
     /// Lets somebody with `pin` into the meeting `id`, or not. An empty PIN counts as none; a PIN
     /// that nobody asked for is passed over.
     pub fn admit(&self, id: &MeetingId, pin: Option<&str>) -> Result<Admission, AdmissionError> {
@@ -293,6 +299,9 @@ mod tests {
         assert!(!directory.remove(&id("board")));
         assert_eq!(directory.find(&id("m7")), None);
         directory.create(one_more).unwrap();
+        directory.forget(|it| *it == id("m8"));
+        let left = ["m8", "m9", "more", "board"].map(|it| directory.find(&id(it)).is_some());
+        assert_eq!(left, [true, false, false, true], "configured ones stay");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Call {
             settings.max_participants = request.max_participants;
         }
         let runs = conference.find(&id).is_some();
-        match conference.directory().create(settings) {
+        match conference.create(settings) {
             Ok(()) | Err(CreateError::Exists(_)) => {}
             Err(error @ CreateError::Full(_)) => {
                 return Err(TwirpError::exhausted(error.to_string()));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
-use conference::access::VideoGrant;
+use conference::access::{Directory, MeetingSettings, VideoGrant};
 use conference::{JoinRequest, Member};
 use room::{LeaveReason, Permissions};
 use serde_json::{Value, json};
@@ -238,4 +238,23 @@ async fn who_is_removed_with_its_tokens_comes_back_with_a_newer_one_alone() {
         .unwrap();
     assert_eq!(routes.clone().oneshot(remove).await.unwrap().status().as_u16(), 200);
     assert_eq!((joins(earlier).await, joins(now).await), (401, 200));
+}
+
+#[tokio::test]
+async fn there_is_always_room_for_one_more_room_while_others_do_not_run() {
+    let (state, _) = crate::tests::livekit();
+    let make = async |name: &str| rule(&state, "CreateRoom", json!({ "name": name })).await.0;
+    assert_eq!(make("room").await, 200);
+    let directory = state.conference.directory();
+    let settings =
+        |number: usize| MeetingSettings::open(MeetingId::parse(&format!("m{number}")).unwrap());
+    for number in 1..Directory::MAX_CREATED {
+        directory.create(settings(number)).unwrap();
+    }
+    assert!(directory.create(settings(0)).is_err(), "it is full");
+    assert_eq!(make("one-more").await, 200);
+    directory.create(settings(0)).unwrap();
+    // What runs was not forgotten: it is not made anew.
+    let again = directory.create(MeetingSettings::open(MeetingId::parse("room").unwrap()));
+    assert!(again.is_err());
 }

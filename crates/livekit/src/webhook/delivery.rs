@@ -39,6 +39,10 @@ impl Message {
         let (event, id) = (webhook.event.clone(), webhook.id.clone());
         Some(Self { room: room.clone(), event, id, body: body.into() })
     }
+
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
 }
 
 /// How often a delivery is tried: pauses double from the first to the longest, each a random share
@@ -70,7 +74,20 @@ pub struct Target {
     keys: Arc<Keys>,
     client: Client,
     patience: Patience,
-    figures: Mutex<WebhookStatus>,
+    figures: Mutex<Figures>,
+}
+
+struct Figures {
+    status: WebhookStatus,
+    /// Of all bodies that wait.
+    bytes: usize,
+}
+
+/// What a queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub messages: usize,
+    pub bytes: usize,
 }
 
 /// A try that failed, and whether another may not.
@@ -87,24 +104,26 @@ impl Target {
         client: Client,
         patience: Patience,
     ) -> Self {
-        let figures = WebhookStatus { url: url.shown(), ..WebhookStatus::default() };
-        Self { url, key, keys, client, patience, figures: Mutex::new(figures) }
+        let status = WebhookStatus { url: url.shown(), ..WebhookStatus::default() };
+        let figures = Mutex::new(Figures { status, bytes: 0 });
+        Self { url, key, keys, client, patience, figures }
     }
 
     pub fn status(&self) -> WebhookStatus {
-        self.figures().clone()
+        self.figures().status.clone()
     }
 
-    /// Takes a message in, if fewer than `most` wait; whether it did.
-    pub fn admit(&self, most: usize) -> bool {
+    /// Takes a message of so many bytes in, if there is room for it; whether there was.
+    pub fn admit(&self, size: usize, bounds: Bounds) -> bool {
         let mut figures = self.figures();
-        if figures.queued >= most {
+        if figures.status.queued >= bounds.messages || figures.bytes + size > bounds.bytes {
             drop(figures);
             self.failed("the queue is full");
             self.drop_one("full");
             return false;
         }
-        figures.queued += 1;
+        figures.status.queued += 1;
+        figures.bytes += size;
         metrics::gauge!("plenum_webhook_queued").increment(1.0);
         true
     }
@@ -130,10 +149,10 @@ impl Target {
             pause = (pause * 2).min(self.patience.longest);
         };
         metrics::gauge!("plenum_webhook_queued").decrement(1.0);
-        self.figures().queued -= 1;
+        self.let_go(message.size());
         if taken {
             metrics::counter!("plenum_webhook_delivered_total").increment(1);
-            self.figures().delivered += 1;
+            self.figures().status.delivered += 1;
         } else {
             tracing::warn!(url = ?self.url, event = message.event, id = message.id,
                 "a webhook is given up");
@@ -166,18 +185,24 @@ impl Target {
         Err(Failure { error: format!("it answered {status}"), again: may_change(status) })
     }
 
+    fn let_go(&self, size: usize) {
+        let mut figures = self.figures();
+        figures.status.queued -= 1;
+        figures.bytes -= size;
+    }
+
     fn failed(&self, error: &str) {
         metrics::counter!("plenum_webhook_failures_total").increment(1);
         let at = Timestamp::of(SystemTime::now());
-        self.figures().last_error = Some(WebhookFailure { at, error: error.to_owned() });
+        self.figures().status.last_error = Some(WebhookFailure { at, error: error.to_owned() });
     }
 
     fn drop_one(&self, reason: &'static str) {
         metrics::counter!("plenum_webhook_dropped_total", "reason" => reason).increment(1);
-        self.figures().dropped += 1;
+        self.figures().status.dropped += 1;
     }
 
-    fn figures(&self) -> MutexGuard<'_, WebhookStatus> {
+    fn figures(&self) -> MutexGuard<'_, Figures> {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

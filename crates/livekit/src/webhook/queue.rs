@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use types::MeetingId;
 
-use super::delivery::{Message, Target};
+use super::delivery::{Bounds, Message, Target};
 
-/// Messages that wait for one URL, or are on their way to it; more are dropped.
-pub const MAX_QUEUED: usize = 1000;
+/// What waits for one URL, or is on its way to it; more is dropped. Messages have some hundred bytes,
+/// but for long metadata.
+const BOUNDS: Bounds = Bounds { messages: 1000, bytes: 16 << 20 };
 /// Rooms whose messages are on their way to one URL at a time.
 const AT_ONCE: usize = 8;
 
@@ -24,7 +25,7 @@ pub struct Inbox {
 impl Inbox {
     /// Puts a message in, or drops it.
     pub fn put(&self, message: Arc<Message>) {
-        if self.target.admit(MAX_QUEUED) {
+        if self.target.admit(message.size(), BOUNDS) {
             let _ = self.messages.send(message);
         }
     }

@@ -154,9 +154,11 @@ async fn a_url_that_does_not_answer_holds_no_other_up() {
 async fn a_queue_takes_no_more_than_it_may_hold() {
     let (webhooks, ..) = begin(vec!["http://127.0.0.1:1/".parse().unwrap()]);
     let target = &webhooks.figures.0[0];
-    assert_eq!([target.admit(2), target.admit(2), target.admit(2)], [true, true, false]);
+    let bounds = delivery::Bounds { messages: 2, bytes: 100 };
+    let admitted = [60, 60, 40, 0].map(|size| target.admit(size, bounds));
+    assert_eq!(admitted, [true, false, true, false]);
     let status = target.status();
-    assert_eq!((status.queued, status.dropped), (2, 1));
+    assert_eq!((status.queued, status.dropped), (2, 2));
     assert_eq!(status.last_error.unwrap().error, "the queue is full");
 }
 
