@@ -9,7 +9,7 @@ CREATE TABLE records (
     created_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL,
     expires_at BIGINT,
-    search TEXT NOT NULL,
+    search TEXT COLLATE "C" NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (kind, id)
 );

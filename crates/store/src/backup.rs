@@ -83,8 +83,7 @@ fn beside(file: &Path) -> PathBuf {
 
 /// Gives the whole file its name, on the disk too.
 fn publish(partial: &Path, file: &Path) -> io::Result<()> {
-    std::fs::hard_link(partial, file)?;
-    std::fs::remove_file(partial)?;
+    std::fs::rename(partial, file)?;
     match file.parent().filter(|it| !it.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -148,7 +148,7 @@ pub async fn lists_are_filtered(database: &Database) {
         (&bob, 15, 15),
         (&one, 1, 2),
         (&span, 6, 9),
-        (&open, 5, 7),
+        (&open, 5, 8),
         (&nobody, 0, 0),
         (&both, 0, 0),
     ] {

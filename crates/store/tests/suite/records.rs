@@ -217,12 +217,14 @@ pub async fn all_of_a_batch_or_nothing(database: &Database) {
         update("none", None, draft("2")),
         delete("none", None),
     ] {
-        let batch = [insert("c", draft("{}")), update("a", None, draft("2")), failing];
+        let again = keyed("2", [Key::unique("name", "anna"), Key::unique("mail", "a")]);
+        let batch = [insert("c", draft("{}")), update("a", None, again), failing];
         assert!(store.write(&batch, &acts, NOW).await.is_err());
         assert_eq!(account(&store, "c").await, None);
         let a = account(&store, "a").await.unwrap();
         assert_eq!((a.version, a.body.as_str()), (1, "1"));
         assert_eq!(store.find(Kind::Account, "name", "anna").await.unwrap().unwrap().id, id("a"));
+        assert_eq!(store.find(Kind::Account, "mail", "a").await.unwrap(), None);
         assert_eq!(store.audit_head().await.unwrap().unwrap().0, 1);
     }
     // Nor does a writer that nobody waits for any more leave half of it.
