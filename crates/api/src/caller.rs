@@ -31,6 +31,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the request asks for more than to see something.
+    pub fn changes(&self) -> bool {
+        !self.method.is_safe()
+    }
+
     /// Checks a right before anything else is looked at. A refused change stands in the audit log.
     pub async fn needs(&self, api: &Api, right: Right) -> Result<&Principal, Problem> {
         let Err(denied) = self.principal.may(right) else { return Ok(&self.principal) };

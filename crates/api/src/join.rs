@@ -1,4 +1,4 @@
-//! `POST /api/v1/meetings/{id}/join`: a name and perhaps a PIN for a token.
+//! `POST /api/v1/meetings/{id}/join`: a name and perhaps a PIN for a token, or a place to wait in.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +7,19 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::StatusCode;
-use conference::access::{Admission, AdmissionError, Grant, Limiter, Role, TooMany, VideoGrant};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use conference::access::{Admission, AdmissionError, Grant, Limiter, TooMany, VideoGrant};
 use rand::Rng;
+use room::Role;
 use serde::{Deserialize, Serialize};
 use types::{Identity, MeetingId};
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::authorise::{bearer, granted};
 use crate::problem::Problem;
+use crate::waiting;
 
 /// A token serves for connecting anew as long as a long day of meetings lasts.
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -35,71 +39,146 @@ pub struct JoinBody {
     pin: Option<String>,
 }
 
-/// What is answered.
+/// What is answered to who comes in.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JoinAnswer {
     /// A LiveKit token to connect with, good for this meeting.
     token: String,
     /// Who one is in the meeting.
-    identity: String,
+    #[schema(value_type = String)]
+    identity: Identity,
     meeting: MeetingAnswer,
 }
 
 /// The meeting that one joins.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = JoinedMeeting)]
-struct MeetingAnswer {
+pub struct MeetingAnswer {
     id: String,
     name: String,
 }
 
-/// Lets a guest or host into a meeting.
+/// Somebody who may come into a meeting, at once or when a host says so.
+// No Debug: a token must not be printed by accident.
+pub struct Entry {
+    identity: Identity,
+    grant: Grant,
+    /// What it came with; without one it is given one.
+    token: Option<String>,
+    meeting: MeetingAnswer,
+}
+
+impl Entry {
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn name(&self) -> &str {
+        &self.grant.name
+    }
+
+    pub fn role(&self) -> Role {
+        self.grant.role()
+    }
+
+    pub fn meeting(&self) -> &MeetingAnswer {
+        &self.meeting
+    }
+
+    /// The answer to who comes in: a token.
+    pub fn answer(&self, api: &Api) -> Result<Response, Problem> {
+        let token = match &self.token {
+            Some(token) => token.clone(),
+            None => sign(api, &self.grant)?,
+        };
+        let (identity, meeting) = (self.identity.clone(), self.meeting.clone());
+        Ok(Json(JoinAnswer { token, identity, meeting }).into_response())
+    }
+}
+
+fn sign(api: &Api, grant: &Grant) -> Result<String, Problem> {
+    api.keys.sign(grant, TOKEN_LIFE, SystemTime::now()).map_err(|error| {
+        tracing::error!(%error, "a token cannot be signed");
+        let detail = "the server cannot make a token; its log says why";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })
+}
+
+/// Lets somebody into a meeting, or into its lobby: by a PIN where it asks for one, or by a token
+/// that it has already, with which it stays who it was.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/join", tag = "meetings",
     operation_id = "join_meeting", params(("id" = String, Path)), request_body = JoinBody,
-    responses((status = 200, body = JoinAnswer)), security(()))]
+    responses((status = 200, body = JoinAnswer), (status = 202, body = waiting::WaitingAnswer)),
+    security((), ("livekit" = [])))]
 pub async fn join(
     State(api): State<Api>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Result<Json<JoinBody>, JsonRejection>,
-) -> Result<Json<JoinAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let (address, now) = (client.ip(), Instant::now());
     lock(&api.joins).take(address, now).map_err(too_many)?;
     let Json(body) = body.map_err(unreadable)?;
-    let name = name(&body.name)?;
+    let name = valid_name(&body.name)?;
+    let (id, entry) = match bearer(&headers) {
+        Some(token) => by_token(&api, &id, token)?,
+        None => by_pin(&api, &id, name, body.pin.as_deref(), (address, now))?,
+    };
+    waiting::enter(&api, id, entry).await
+}
+
+fn by_token(api: &Api, id: &str, token: &str) -> Result<(MeetingId, Entry), Problem> {
+    let (grant, _) = granted(api, id, token)?;
+    let (identity, id) = match grant.join() {
+        Ok((identity, id)) => (identity.clone(), id),
+        Err(error) => {
+            let detail = error.to_string();
+            return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail));
+        }
+    };
+    let settings = api.directory.find(&id).ok_or_else(not_found)?;
+    let meeting = MeetingAnswer { id: id.to_string(), name: settings.name };
+    Ok((id, Entry { identity, grant, token: Some(token.to_owned()), meeting }))
+}
+
+fn by_pin(
+    api: &Api,
+    id: &str,
+    name: String,
+    pin: Option<&str>,
+    (address, now): (IpAddr, Instant),
+) -> Result<(MeetingId, Entry), Problem> {
     // Checked before the PIN is, so that a blocked address learns nothing more.
-    if body.pin.is_some() {
+    if pin.is_some() {
         lock(&api.wrong_pins).check(address, now).map_err(too_many)?;
     }
-    let admission = MeetingId::parse(&id)
+    let admission = MeetingId::parse(id)
         .map_err(|_| AdmissionError::NotFound)
-        .and_then(|id| api.directory.admit(&id, body.pin.as_deref()))
-        .map_err(|error| refused(&api, address, now, error))?;
-    let identity = identity(&name);
-    let Admission { settings, role } = admission;
-    let grant = Grant {
+        .and_then(|id| api.directory.admit(&id, pin))
+        .map_err(|error| refused(api, address, now, error))?;
+    let identity = Identity::new(identity(&name));
+    let role = admission.place();
+    let Admission { settings, .. } = admission;
+    let mut grant = Grant {
         issuer: api.signing_key.clone(),
-        identity: Some(Identity::new(identity.clone())),
+        identity: Some(identity.clone()),
         name,
         video: VideoGrant {
             room_join: true,
             room: Some(settings.id.to_string()),
-            room_admin: role == Role::Host,
             can_update_own_metadata: true,
             ..VideoGrant::default()
         },
         ..Grant::default()
     };
-    let token = api.keys.sign(&grant, TOKEN_LIFE, SystemTime::now()).map_err(|error| {
-        tracing::error!(%error, "a token cannot be signed");
-        let detail = "the server cannot make a token; its log says why";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    })?;
+    grant.set_role(role);
     let meeting = MeetingAnswer { id: settings.id.to_string(), name: settings.name };
-    Ok(Json(JoinAnswer { token, identity, meeting }))
+    Ok((settings.id, Entry { identity, grant, token: None, meeting }))
 }
 
-fn name(text: &str) -> Result<String, Problem> {
+/// A name as it is shown: words with a space between.
+pub(crate) fn valid_name(text: &str) -> Result<String, Problem> {
     let invalid = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "name_invalid", detail);
     let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if name.is_empty() {
@@ -133,10 +212,7 @@ fn identity(name: &str) -> String {
 fn refused(api: &Api, address: IpAddr, now: Instant, error: AdmissionError) -> Problem {
     metrics::counter!("plenum_joins_refused_total").increment(1);
     match error {
-        AdmissionError::NotFound => {
-            let detail = "there is no such meeting: check the id or the link";
-            Problem::new(StatusCode::NOT_FOUND, "meeting_not_found", detail)
-        }
+        AdmissionError::NotFound => not_found(),
         AdmissionError::PinRequired => {
             let detail = "the meeting asks for a PIN";
             Problem::new(StatusCode::UNAUTHORIZED, "pin_required", detail)
@@ -146,6 +222,11 @@ fn refused(api: &Api, address: IpAddr, now: Instant, error: AdmissionError) -> P
             Problem::new(StatusCode::FORBIDDEN, "pin_wrong", "the PIN is wrong")
         }
     }
+}
+
+pub(crate) fn not_found() -> Problem {
+    let detail = "there is no such meeting: check the id or the link";
+    Problem::new(StatusCode::NOT_FOUND, "meeting_not_found", detail)
 }
 
 pub(crate) fn too_many(error: TooMany) -> Problem {

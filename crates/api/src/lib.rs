@@ -1,8 +1,10 @@
 //! L4: HTTP: the project's own REST API, health and metrics, and the page.
 
 mod audit;
+mod authorise;
 mod authority;
 mod caller;
+mod control;
 mod doors;
 mod health;
 mod join;
@@ -11,6 +13,9 @@ mod openapi;
 mod page;
 mod people;
 mod problem;
+mod roster;
+mod tickets;
+mod waiting;
 mod wire;
 
 use std::sync::{Arc, Mutex};
@@ -20,9 +25,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{any, get};
-use conference::Dialler;
 use conference::access::{Directory, Keys, Limiter, Rate};
 use conference::people::People;
+use conference::{Conference, Dialler};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -55,6 +60,8 @@ pub struct Api {
     metrics: PrometheusHandle,
     authority: authority::Root,
     dialler: Option<Arc<dyn Dialler>>,
+    conference: Option<Conference>,
+    tickets: tickets::Tickets,
     joins: Arc<Mutex<Limiter>>,
     wrong_pins: Arc<Mutex<Limiter>>,
     wrong_credentials: Arc<Mutex<Limiter>>,
@@ -84,6 +91,8 @@ impl Api {
             metrics,
             authority: Arc::new(|| None),
             dialler: None,
+            conference: None,
+            tickets: tickets::Tickets::default(),
             joins: limiter(JOINS),
             wrong_pins: limiter(WRONG_PINS),
             wrong_credentials: limiter(WRONG_CREDENTIALS),
@@ -110,6 +119,12 @@ impl Api {
     /// The name of the session's cookie: browsers hold the prefix to HTTPS and to this host.
     fn cookie_name(&self) -> &'static str {
         if self.secure { "__Host-plenum" } else { "plenum" }
+    }
+
+    /// `conference` runs the meetings; without one there is no lobby, and nothing to steer.
+    #[must_use]
+    pub fn with_conference(self, conference: Conference) -> Self {
+        Self { conference: Some(conference), ..self }
     }
 
     /// `dialler` calls room systems; without one none can be called.
@@ -142,6 +157,15 @@ pub fn router(state: Api) -> Router {
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
+        // A poll waits longer than other requests may take, and has no body that could drip in.
+        .merge(
+            Router::new()
+                .route(
+                    "/api/v1/meetings/{id}/lobby/{who}",
+                    get(waiting::poll).delete(waiting::leave),
+                )
+                .layer(DefaultBodyLimit::max(MAX_BODY)),
+        )
         .with_state(state)
 }
 
@@ -167,6 +191,26 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::end))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
+        .routes(routes!(waiting::poll, waiting::leave))
+        .merge(steering())
+}
+
+/// What hosts do to a meeting that runs.
+fn steering() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(control::participants))
+        .routes(routes!(control::change, control::remove))
+        .routes(routes!(control::mute))
+        .routes(routes!(control::ask))
+        .routes(routes!(control::to_lobby))
+        .routes(routes!(control::mute_all))
+        .routes(routes!(control::lobby))
+        .routes(routes!(control::admit_all))
+        .routes(routes!(control::refuse_all))
+        .routes(routes!(control::admit))
+        .routes(routes!(control::refuse))
+        .routes(routes!(control::set_live))
+        .routes(routes!(control::end))
 }
 
 /// What is answered over plain HTTP even where everything else is told to use HTTPS: monitoring

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcu::Mcu;
-use room::{Command, Join, LeaveReason, Permissions, Refusal, RoomSettings};
+use room::{Command, Join, LeaveReason, LiveSettings, Permissions, Refusal, Role, RoomSettings};
 use sfu::ShardHandle;
 use sfu::driver::PortRange;
 use sfu::transport::webrtc::{Connections, Session};
@@ -40,6 +40,8 @@ pub struct JoinRequest {
     pub kind: ParticipantKind,
     /// What it may do.
     pub permissions: Permissions,
+    /// As what it comes.
+    pub role: Role,
     /// Free text for the clients.
     pub metadata: String,
     /// Free texts for the clients.
@@ -59,6 +61,10 @@ pub struct Participant {
     pub name: String,
     /// What it may do.
     pub permissions: Permissions,
+    /// As what it comes.
+    pub role: Role,
+    /// Somebody who may has called it: it need not wait in the lobby.
+    pub invited: bool,
     /// Free texts for the clients; LiveKit's for SIP begin with `sip.`.
     pub attributes: BTreeMap<String, String>,
 }
@@ -260,11 +266,18 @@ impl Conference {
         }
         meetings.running.retain(|_, meeting| !meeting.is_over());
         let meeting = meetings.running.entry(id.clone()).or_insert_with(|| {
+            let live = LiveSettings {
+                lobby: settings.lobby,
+                mute_on_entry: settings.mute_on_entry,
+                attendees_listen: settings.attendees_listen,
+                ..LiveSettings::default()
+            };
             let settings = RoomSettings {
                 id: id.clone(),
                 sid: random_id("RM_"),
                 max_participants: settings.max_participants,
                 created_at_ms: now_ms(),
+                live,
             };
             let (clock, events) = (self.inner.clock.clone(), self.inner.events.clone());
             meeting::start(settings, shard.clone(), self.inner.mcu.clone(), clock, events)
@@ -296,6 +309,8 @@ impl Conference {
             name: request.name.clone(),
             kind: request.kind,
             permissions: request.permissions.clone(),
+            role: request.role,
+            invited: false,
             metadata: request.metadata.clone(),
             attributes: request.attributes.clone(),
             auto_subscribe: request.auto_subscribe,
@@ -324,6 +339,8 @@ impl Conference {
             name: participant.name,
             kind: ParticipantKind::Sip,
             permissions: participant.permissions,
+            role: participant.role,
+            invited: participant.invited,
             metadata: String::new(),
             attributes: participant.attributes,
             // It gets the bridge's streams, not tracks.
@@ -366,7 +383,7 @@ impl Conference {
         self.inner.shards.get((hasher.finish() % count) as usize).cloned()
     }
 
-    fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.inner.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -375,6 +392,6 @@ impl Conference {
     }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

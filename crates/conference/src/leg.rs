@@ -1,7 +1,7 @@
 //! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
@@ -167,6 +167,7 @@ impl Leg {
         let join = LegJoin { peer: self.peer, raw, format: self.format, link: self.link.clone() };
         let member = self.conference.join_leg(meeting, participant, join).await?;
         let sid = member.sid().clone();
+        self.published = [None, None];
         self.place = Place::Inside { member };
         self.show_tracks().await;
         Ok(sid)
@@ -268,7 +269,18 @@ impl Leg {
         }
     }
 
-    /// What happens next; after [`LegEvent::Lost`] or [`LegEvent::Out`] nothing does.
+    /// It stands outside again, with its media.
+    fn move_out(&mut self) {
+        self.link.set(None);
+        let place = std::mem::replace(&mut self.place, Place::Outside { prompt: None });
+        if let Place::Inside { mut member } = place {
+            // It was taken out already.
+            member.left = true;
+        }
+    }
+
+    /// What happens next; after [`LegEvent::Lost`] or [`LegEvent::Out`] nothing does, unless it was
+    /// moved to the lobby: then it stands outside, as in the beginning.
     pub async fn next_event(&mut self) -> LegEvent {
         loop {
             let raw = match &mut self.place {
@@ -277,6 +289,9 @@ impl Leg {
                     raw = self.events.recv() => raw,
                     event = member.next_event() => match event {
                         Some(MemberEvent::Notice(Notice::Left(reason))) => {
+                            if reason == LeaveReason::MovedToLobby {
+                                self.move_out();
+                            }
                             return LegEvent::Out(reason);
                         }
                         Some(_) => continue,
@@ -316,8 +331,26 @@ const TILE: SourceId = SourceId(0);
 const PICTURE: SinkId = SinkId(1);
 const SOUND: SinkId = SinkId(2);
 
-/// The meeting's actor, once the leg is in.
-pub(crate) type Link = Arc<OnceLock<mpsc::UnboundedSender<ActorMessage>>>;
+/// The meeting's actor, while the leg is in.
+#[derive(Clone, Default)]
+pub(crate) struct Link(Arc<RwLock<Option<mpsc::UnboundedSender<ActorMessage>>>>);
+
+impl Link {
+    pub(crate) fn set(&self, actor: Option<mpsc::UnboundedSender<ActorMessage>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = actor;
+    }
+
+    /// Whether there was a meeting to tell.
+    fn tell(&self, peer: PeerId, event: PeerEvent) -> Result<(), PeerEvent> {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(actor) => {
+                let _ = actor.send(ActorMessage::Peer { peer, event });
+                Ok(())
+            }
+            None => Err(event),
+        }
+    }
+}
 
 /// Events of a leg for its owner; when it ends, their sender is dropped.
 #[derive(Debug)]
@@ -338,14 +371,9 @@ impl PeerEvents for LegSorter {
         let raw = match event {
             PeerEvent::Tone(tone) => Some(RawEvent::Key(tone.digit)),
             PeerEvent::KeyFrameBySignalling => Some(RawEvent::BySignalling),
-            event => match self.link.get() {
-                Some(actor) => {
-                    let _ = actor.send(ActorMessage::Peer { peer, event });
-                    None
-                }
-                None => {
-                    matches!(event, PeerEvent::LegNeedsKeyFrame).then_some(RawEvent::NeedsKeyFrame)
-                }
+            event => match self.link.tell(peer, event) {
+                Err(PeerEvent::LegNeedsKeyFrame) => Some(RawEvent::NeedsKeyFrame),
+                Ok(()) | Err(_) => None,
             },
         };
         if let Some(raw) = raw

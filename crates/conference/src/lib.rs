@@ -19,6 +19,7 @@ pub mod people;
 pub mod problem;
 pub mod store;
 pub mod telephony;
+mod waiting;
 
 pub use bridge::{LegAudio, LegFormat};
 pub use clock::{Clock, ClockHand};
@@ -29,3 +30,4 @@ pub use ids::random_id;
 pub use leg::{Leg, LegEvent, LegSeat};
 pub use meeting::{ExecuteError, Linger, MeetingHandle, MeetingSnapshot};
 pub use member::{Member, MemberEvent};
+pub use waiting::Waiting;

@@ -43,6 +43,6 @@ pub fn command(effect: MediaEffect) -> Command {
             Command::SetWanted { peer, track, enabled, wanted }
         }
         MediaEffect::SetGate { track, open } => Command::SetGate { track, open },
-        MediaEffect::ClosePeer(peer) => Command::RemovePeer(peer),
+        MediaEffect::ClosePeer(peer) | MediaEffect::MoveOut(peer) => Command::RemovePeer(peer),
     }
 }

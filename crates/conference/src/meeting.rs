@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use mcu::{BridgeEvent, Mcu};
 use room::{
-    Command, Effect, Join, LeaveReason, MeetingView, Notice, ParticipantView, Refusal, Room,
-    RoomSettings,
+    Command, Effect, Fate, Join, Knock, LeaveReason, Lobby, MediaEffect, MeetingView, Notice,
+    ParticipantView, Refusal, Room, RoomSettings,
 };
 use sfu::transport::webrtc::Session;
 use sfu::{CloseReason, NetworkFigures, PeerEvent, ShardHandle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
-use types::{MeetingId, PeerId};
+use types::{Identity, MeetingId, PeerId};
 
 use crate::bridge::{LegFormat, MeetingBridge};
 use crate::clock::Clock;
-use crate::conference::LegJoin;
+use crate::conference::{LegJoin, now_ms};
 use crate::events::{EndCause, Events, Observer};
 use crate::media;
 use crate::member::{EventSorter, MemberEvent, send_data};
@@ -48,6 +48,15 @@ pub(crate) enum ActorMessage {
         events: mpsc::Sender<MemberEvent>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Somebody asks to come in.
+    Knock {
+        knock: Knock,
+        number: u64,
+        fate: watch::Sender<Option<Fate>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Somebody waits no more.
+    StopWaiting { identity: Identity, number: u64 },
     /// A command of somebody in it, or of the server.
     Execute { command: Box<Command>, reply: oneshot::Sender<Result<(), Refusal>> },
     /// Somebody's connection ended.
@@ -81,6 +90,8 @@ pub struct MeetingSnapshot {
     pub participants: Vec<ParticipantView>,
     /// How long it goes on without anybody.
     pub linger: Linger,
+    /// Who waits before it, and how its door stands.
+    pub lobby: Lobby,
 }
 
 /// A running meeting, seen from outside.
@@ -146,6 +157,22 @@ impl MeetingHandle {
         let _ = self.actor.send(ActorMessage::Leave { peer, reason });
     }
 
+    pub(crate) async fn knock(
+        &self,
+        knock: Knock,
+        number: u64,
+        fate: watch::Sender<Option<Fate>>,
+    ) -> Result<(), ExecuteError> {
+        let (reply, answer) = oneshot::channel();
+        let message = ActorMessage::Knock { knock, number, fate, reply };
+        self.actor.send(message).map_err(|_| ExecuteError::Over)?;
+        answer.await.map_err(|_| ExecuteError::Over)?.map_err(ExecuteError::Refused)
+    }
+
+    pub(crate) fn stop_waiting(&self, identity: Identity, number: u64) {
+        let _ = self.actor.send(ActorMessage::StopWaiting { identity, number });
+    }
+
     pub(crate) fn change_leg(&self, peer: PeerId, format: LegFormat) {
         let _ = self.actor.send(ActorMessage::ChangeLeg { peer, format });
     }
@@ -201,6 +228,7 @@ pub(crate) fn start(
         shard,
         bridge,
         adapters: HashMap::new(),
+        waiting: HashMap::new(),
         actor: actor.downgrade(),
         empty_since: Some(now),
         linger: Linger::default(),
@@ -211,6 +239,12 @@ pub(crate) fn start(
     MeetingHandle { id, sid: sid.into(), actor }
 }
 
+/// Who hears what becomes of somebody that waits.
+struct Waiter {
+    number: u64,
+    fate: watch::Sender<Option<Fate>>,
+}
+
 struct Meeting {
     clock: Clock,
     room: Room,
@@ -218,6 +252,7 @@ struct Meeting {
     shard: ShardHandle,
     bridge: MeetingBridge,
     adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
+    waiting: HashMap<Identity, Waiter>,
     actor: mpsc::WeakUnboundedSender<ActorMessage>,
     empty_since: Option<Instant>,
     linger: Linger,
@@ -263,6 +298,15 @@ impl Meeting {
             ActorMessage::Join { join, media, events, reply } => {
                 let _ = reply.send(self.join(*join, media, events));
             }
+            ActorMessage::Knock { knock, number, fate, reply } => {
+                let _ = reply.send(self.knock(knock, Waiter { number, fate }));
+            }
+            ActorMessage::StopWaiting { identity, number } => {
+                if self.waiting.get(&identity).is_some_and(|it| it.number == number) {
+                    self.waiting.remove(&identity);
+                    let _ = self.execute(Command::StopWaiting(identity));
+                }
+            }
             ActorMessage::Execute { command, reply } => {
                 let end = match *command {
                     Command::End(LeaveReason::ServerStops) => Some(EndCause::ServerStops),
@@ -293,8 +337,8 @@ impl Meeting {
             }
             ActorMessage::Snapshot(reply) => {
                 let (meeting, participants) = (self.room.view(), self.room.participants());
-                let linger = self.linger;
-                let _ = reply.send(MeetingSnapshot { meeting, participants, linger });
+                let (linger, lobby) = (self.linger, self.room.lobby());
+                let _ = reply.send(MeetingSnapshot { meeting, participants, linger, lobby });
             }
         }
     }
@@ -323,7 +367,7 @@ impl Meeting {
             }
             (Some(actor), JoinMedia::Leg(leg)) => {
                 let LegJoin { raw, format, link, .. } = *leg;
-                let _ = link.set(actor);
+                link.set(Some(actor));
                 self.bridge.add_leg(peer, raw, format, layout);
                 // The first room system begins the bridge, which has heard nobody yet.
                 if let Some(speaker) = self.room.speaker() {
@@ -333,6 +377,20 @@ impl Meeting {
         }
         self.carry_out(rest);
         self.follow();
+        Ok(())
+    }
+
+    fn knock(&mut self, knock: Knock, waiter: Waiter) -> Result<(), Refusal> {
+        let identity = knock.identity.clone();
+        let command = Command::Knock { knock, since_ms: now_ms() };
+        let effects = self.room.handle(command, self.clock.now())?;
+        // Whoever waits with this identity elsewhere, on a page that was closed, waits no more.
+        self.waiting.insert(identity.clone(), waiter);
+        self.carry_out(effects);
+        if self.waiting.contains_key(&identity) {
+            tracing::info!(%identity, "somebody waits in the lobby");
+            metrics::counter!("plenum_lobby_waits_total").increment(1);
+        }
         Ok(())
     }
 
@@ -356,7 +414,12 @@ impl Meeting {
     }
 
     fn execute(&mut self, command: Command) -> Result<(), Refusal> {
-        let effects = self.room.handle(command, self.clock.now())?;
+        let note = Steering::of(&command);
+        let done = self.room.handle(command, self.clock.now());
+        if let Some(note) = note {
+            note.write(done.as_ref().err());
+        }
+        let effects = done?;
         let roster = |it: &Effect| {
             matches!(it, Effect::Tell { notice: Notice::Participants(_), .. } | Effect::Media(_))
         };
@@ -420,8 +483,16 @@ impl Meeting {
                         too_slow.push(to);
                     }
                 }
+                // Only a room system's connection can wait.
+                Effect::Media(MediaEffect::MoveOut(peer)) if self.bridge.move_out(peer) => {}
                 Effect::Media(effect) => self.shard.send(media::command(effect)),
                 Effect::Speaker(peer) => self.bridge.set_speaker(peer),
+                Effect::Fate { identity, fate } => {
+                    tracing::info!(%identity, ?fate, "somebody waits no more");
+                    if let Some(waiter) = self.waiting.remove(&identity) {
+                        waiter.fate.send_replace(Some(fate));
+                    }
+                }
                 Effect::Deliver { to, kind, message } => {
                     for peer in to {
                         send_data(&self.shard, peer, kind, message.clone());
@@ -482,5 +553,34 @@ impl Meeting {
 
     fn is_finished(&self) -> bool {
         self.closes_at().is_some_and(|at| self.clock.now() >= at)
+    }
+}
+
+/// An act of a host or the server, for the log.
+struct Steering {
+    actor: String,
+    act: &'static str,
+    target: Option<Identity>,
+}
+
+impl Steering {
+    fn of(command: &Command) -> Option<Self> {
+        let Command::Steer { actor, act } = command else { return None };
+        // Whoever but looks changes nothing.
+        let changes = *act != room::Act::Look;
+        changes.then(|| Self {
+            actor: actor.to_string(),
+            act: act.name(),
+            target: act.target().cloned(),
+        })
+    }
+
+    fn write(&self, refusal: Option<&Refusal>) {
+        let Self { actor, act, target } = self;
+        let target = target.as_ref().map(tracing::field::display);
+        match refusal {
+            None => tracing::info!(actor, act, target, "a host acts"),
+            Some(refusal) => tracing::info!(actor, act, target, %refusal, "an act is refused"),
+        }
     }
 }

@@ -141,6 +141,11 @@ impl Member {
         self.meeting.leg_needs_key_frame(self.peer);
     }
 
+    /// Sends the client a data message of the server's; it is lost while there is no channel yet.
+    pub fn send_data(&self, kind: DataKind, message: Arc<[u8]>) {
+        send_data(&self.shard, self.peer, kind, message);
+    }
+
     /// Takes the participant out.
     pub fn leave(mut self, reason: LeaveReason) {
         self.left = true;

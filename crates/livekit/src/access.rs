@@ -96,7 +96,6 @@ pub fn permissions(grant: &Grant) -> Permissions {
         update_own: video.can_update_own_metadata,
         sources: video.can_publish_sources.clone().unwrap_or_default(),
         hidden: video.hidden,
-        host: video.room_admin,
     }
 }
 

@@ -11,8 +11,8 @@ use conference::MeetingSnapshot;
 use livekit_protocol as lk;
 use lk::signal_response::Message;
 use room::{
-    JoinSnapshot, LeaveReason, MeetingView, Notice, ParticipantView, Permissions, Presence,
-    Quality, TrackView,
+    Ask, JoinSnapshot, LeaveReason, LobbyNews, MeetingView, Notice, ParticipantView, Permissions,
+    Presence, Quality, TrackView,
 };
 use types::{MediaKind, ParticipantKind, TrackSource};
 
@@ -25,9 +25,51 @@ pub const PING_INTERVAL: i32 = 5;
 /// Seconds without an answer after which a client reconnects, and after which we give it up.
 pub const PING_TIMEOUT: i32 = 15;
 
+/// The topic of requests to a person: `{"ask": "unmute"}`, or `"camera"`.
+const REQUEST_TOPIC: &str = "plenum.request";
+/// The topic of news of the lobby, for hosts.
+const LOBBY_TOPIC: &str = "plenum.lobby";
+
+/// A notice in the protocol's words.
+pub enum Told {
+    /// In the signalling.
+    Signal(Box<Message>),
+    /// What LiveKit's signalling has no word for, as a data message of the server's.
+    Data(Box<lk::DataPacket>),
+}
+
+fn data(topic: &str, json: &serde_json::Value) -> Told {
+    let user = lk::UserPacket {
+        payload: json.to_string().into_bytes(),
+        topic: Some(topic.to_owned()),
+        ..Default::default()
+    };
+    let value = Some(lk::data_packet::Value::User(user));
+    Told::Data(Box::new(lk::DataPacket { value, ..Default::default() }))
+}
+
+fn request(ask: Ask) -> serde_json::Value {
+    let ask = match ask {
+        Ask::Unmute => "unmute",
+        Ask::Camera => "camera",
+    };
+    serde_json::json!({ "ask": ask })
+}
+
+fn lobby(LobbyNews { live, waiting }: LobbyNews) -> serde_json::Value {
+    serde_json::json!({
+        "waiting": waiting,
+        "lobby": live.lobby,
+        "locked": live.locked,
+        "mute_on_entry": live.mute_on_entry,
+        "allow_unmute": live.allow_unmute,
+        "attendees_listen": live.attendees_listen,
+    })
+}
+
 /// What a client is told for a notice.
-pub fn notice(notice: Notice, subscriber_primary: bool) -> Message {
-    match notice {
+pub fn notice(notice: Notice, subscriber_primary: bool) -> Told {
+    let message = match notice {
         Notice::Joined(snapshot) => Message::Join(join_response(&snapshot, subscriber_primary)),
         Notice::Participants(views) => Message::Update(lk::ParticipantUpdate {
             participants: views.iter().map(participant).collect(),
@@ -64,8 +106,11 @@ pub fn notice(notice: Notice, subscriber_primary: bool) -> Message {
         Notice::Subscribed(sid) => {
             Message::TrackSubscribed(lk::TrackSubscribed { track_sid: sid.to_string() })
         }
+        Notice::Asked(ask) => return data(REQUEST_TOPIC, &request(ask)),
+        Notice::Lobby(news) => return data(LOBBY_TOPIC, &lobby(news)),
         Notice::Left(reason) => Message::Leave(leave(reason)),
-    }
+    };
+    Told::Signal(Box::new(message))
 }
 
 /// The farewell of a participant that is out.
@@ -87,7 +132,10 @@ fn disconnect_reason(reason: LeaveReason) -> lk::DisconnectReason {
     match reason {
         LeaveReason::ByItself => lk::DisconnectReason::ClientInitiated,
         LeaveReason::Replaced => lk::DisconnectReason::DuplicateIdentity,
-        LeaveReason::Removed => lk::DisconnectReason::ParticipantRemoved,
+        // The page asks to join anew, and hears which of the two it is.
+        LeaveReason::Removed | LeaveReason::MovedToLobby => {
+            lk::DisconnectReason::ParticipantRemoved
+        }
         LeaveReason::MeetingEnded => lk::DisconnectReason::RoomDeleted,
         LeaveReason::ServerStops => lk::DisconnectReason::ServerShutdown,
         LeaveReason::ConnectionLost => lk::DisconnectReason::ConnectionTimeout,

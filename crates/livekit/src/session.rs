@@ -17,7 +17,7 @@ use tracing::Instrument;
 use types::ParticipantSid;
 
 use crate::Shared;
-use crate::outward;
+use crate::outward::{self, Told};
 use crate::sessions::{Handover, Owner, Registration};
 use resume::Missed;
 
@@ -199,7 +199,7 @@ impl Session {
                     _ => None,
                 };
                 self.missed.note_departed(&notice);
-                self.writer.send(outward::notice(notice, self.dual)).await?;
+                self.tell(notice).await?;
                 return Ok(left);
             }
             MemberEvent::Answer { id, sdp, mids } => {
@@ -238,6 +238,16 @@ impl Session {
         }
         let command = data::stamp(&self.member, kind, packet, message);
         self.ask(command).await;
+    }
+
+    async fn tell(&mut self, notice: Notice) -> Result<(), Gone> {
+        match outward::notice(notice, self.dual) {
+            Told::Signal(message) => self.writer.send(*message).await,
+            Told::Data(packet) => {
+                self.member.send_data(DataKind::Reliable, packet.encode_to_vec().into());
+                Ok(())
+            }
+        }
     }
 
     /// Asks the meeting; a refusal is only noted, where the protocol has no answer for it.

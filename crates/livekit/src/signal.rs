@@ -96,6 +96,7 @@ fn enter(
         name: grant.name.clone(),
         kind: grant.kind.0,
         permissions,
+        role: grant.role(),
         metadata,
         attributes,
         auto_subscribe: auto_subscribe(&query, &first),

@@ -101,6 +101,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let gateway = gateway.map(Arc::new);
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
+        .with_conference(conference.clone())
         .with_dialler(dialler)
         .with_people(people.clone(), !config.dev)
         .with_authority(move || root.as_ref().and_then(|it| it.root()));

@@ -9,13 +9,33 @@ use types::{
 };
 
 use crate::effect::LeaveReason;
+use crate::lobby::Knock;
 use crate::member::{LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
+use crate::role::Role;
+use crate::steering::{Act, Actor};
 
 /// A request to the meeting. Who may make it is part of each one's rule.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Somebody comes in.
     Join(Join),
+    /// Somebody asks to come in, and waits if it has to; its [`crate::Fate`] is an effect, at once
+    /// or later.
+    Knock {
+        /// Who, and as what.
+        knock: Knock,
+        /// When, in milliseconds since 1970.
+        since_ms: i64,
+    },
+    /// Somebody waits no more.
+    StopWaiting(Identity),
+    /// A host, or the server, acts.
+    Steer {
+        /// Who.
+        actor: Actor,
+        /// What it does.
+        act: Act,
+    },
     /// A connection ended or says goodbye.
     Leave {
         /// Whose.
@@ -178,6 +198,10 @@ pub struct Join {
     pub kind: ParticipantKind,
     /// What it may do.
     pub permissions: Permissions,
+    /// As what it comes, unless a host gave it another role before.
+    pub role: Role,
+    /// Somebody who may has called it: it need not wait.
+    pub invited: bool,
     /// Free text for the clients.
     pub metadata: String,
     /// Free texts for the clients.
@@ -203,8 +227,6 @@ pub struct Permissions {
     pub sources: Vec<TrackSource>,
     /// Nobody sees it.
     pub hidden: bool,
-    /// It steers the meeting.
-    pub host: bool,
 }
 
 impl Default for Permissions {
@@ -217,7 +239,6 @@ impl Default for Permissions {
             update_own: true,
             sources: Vec::new(),
             hidden: false,
-            host: false,
         }
     }
 }
@@ -285,6 +306,27 @@ pub enum Refusal {
     /// The token or role does not allow it.
     #[error("not allowed to {0}")]
     NotAllowed(&'static str),
+    /// It has to wait in the lobby until a host lets it in.
+    #[error("the host has to let it in: it waits in the lobby")]
+    HasToWait,
+    /// A host removed or refused it.
+    #[error("a host removed or refused this participant, as long as the meeting runs")]
+    Removed,
+    /// As many wait as may.
+    #[error("the lobby is full: {max} wait in it")]
+    LobbyFull {
+        /// The limit.
+        max: usize,
+    },
+    /// Nobody of this identity waits.
+    #[error("nobody waits as {0}")]
+    NotWaiting(Identity),
+    /// Nobody is unmuted by others.
+    #[error("a person unmutes itself: ask it to")]
+    AskInstead,
+    /// There is no person on the other side.
+    #[error("a room system cannot be asked: lift its mute")]
+    NoPerson,
     /// No such connection in this meeting.
     #[error("the connection is not in the meeting")]
     NotInMeeting,

@@ -11,6 +11,8 @@ use types::{
 
 use crate::command::{DataKind, Permissions};
 use crate::member::{LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
+use crate::role::Role;
+use crate::steering::{Ask, LiveSettings};
 
 /// One consequence.
 #[derive(Clone, Debug)]
@@ -26,6 +28,13 @@ pub enum Effect {
     Media(MediaEffect),
     /// Who is to be seen large from now on where one is, until another is.
     Speaker(PeerId),
+    /// Somebody who knocked need not wait any more.
+    Fate {
+        /// Who.
+        identity: Identity,
+        /// What becomes of it.
+        fate: Fate,
+    },
     /// A data message goes to these participants.
     Deliver {
         /// To whom.
@@ -35,6 +44,48 @@ pub enum Effect {
         /// The whole message.
         message: Arc<[u8]>,
     },
+}
+
+/// What becomes of somebody who asked to come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It may come in.
+    Admitted,
+    /// A host sent it away.
+    Refused,
+    /// The meeting ended.
+    Over,
+}
+
+/// The lobby as hosts see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lobby {
+    /// How the door stands.
+    pub live: LiveSettings,
+    /// Who waits, the longest first.
+    pub waiting: Vec<WaitingView>,
+}
+
+/// Somebody in the lobby.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingView {
+    /// Who.
+    pub identity: Identity,
+    /// Shown name.
+    pub name: String,
+    /// What.
+    pub kind: ParticipantKind,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// What hosts are told whenever the lobby changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LobbyNews {
+    /// How the door stands.
+    pub live: LiveSettings,
+    /// How many wait.
+    pub waiting: usize,
 }
 
 /// What a participant is told. Adapters put it into their protocol's words.
@@ -77,6 +128,10 @@ pub enum Notice {
     },
     /// Somebody gets its own track.
     Subscribed(TrackSid),
+    /// A host asks its person for something.
+    Asked(Ask),
+    /// The lobby changed; hosts alone are told.
+    Lobby(LobbyNews),
     /// It is out.
     Left(LeaveReason),
 }
@@ -143,6 +198,8 @@ pub struct ParticipantView {
     pub attributes: BTreeMap<String, String>,
     /// What it may do.
     pub permissions: Permissions,
+    /// What it is here.
+    pub role: Role,
     /// The tracks that can be subscribed to.
     pub tracks: Vec<TrackView>,
     /// Milliseconds since 1970.
@@ -183,6 +240,8 @@ pub struct TrackView {
     pub info: TrackInfo,
     /// Muted or not.
     pub muted: bool,
+    /// Whether a host holds it muted, so that a host alone lifts it.
+    pub held: bool,
     /// Its media section in the publisher's connection.
     pub mid: String,
 }
@@ -219,6 +278,8 @@ pub enum LeaveReason {
     Replaced,
     /// A host or the server removed it.
     Removed,
+    /// A host put it back into the lobby.
+    MovedToLobby,
     /// The meeting was ended.
     MeetingEnded,
     /// The server stops.
@@ -289,4 +350,7 @@ pub enum MediaEffect {
     },
     /// A participant's connection ends.
     ClosePeer(PeerId),
+    /// A participant waits outside from now on: nothing flows to it or from it. A connection that
+    /// cannot wait ends.
+    MoveOut(PeerId),
 }

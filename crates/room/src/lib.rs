@@ -7,20 +7,26 @@
 
 mod command;
 mod effect;
+mod lobby;
 mod member;
 mod membership;
 mod moderating;
 mod publishing;
+mod role;
 mod room;
 mod speaking;
+mod steering;
 mod subscribing;
 
 pub use command::{
     Command, DataKind, Join, MemberChange, Permissions, PublishRequest, Refusal, TrackChange,
 };
 pub use effect::{
-    Effect, JoinSnapshot, LeaveReason, MediaEffect, MeetingView, Notice, ParticipantView, Presence,
-    Quality, SpeakerView, TrackView, layout_of,
+    Effect, Fate, JoinSnapshot, LeaveReason, Lobby, LobbyNews, MediaEffect, MeetingView, Notice,
+    ParticipantView, Presence, Quality, SpeakerView, TrackView, WaitingView, layout_of,
 };
+pub use lobby::Knock;
 pub use member::{LAYOUT_ATTRIBUTE, LayerInfo, TrackInfo, VideoWanted};
+pub use role::{ROLE_ATTRIBUTE, Role, RoleError};
 pub use room::{Room, RoomSettings};
+pub use steering::{Act, Actor, Ask, LiveChange, LiveSettings, Medium};

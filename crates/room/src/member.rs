@@ -1,6 +1,7 @@
 //! A participant's state.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use types::{
     Identity, LegLayout, MediaKind, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid,
@@ -9,7 +10,10 @@ use types::{
 
 use crate::command::{Join, MemberChange, Permissions, PublishRequest, Refusal};
 use crate::effect::{ParticipantView, Presence, Quality, TrackView};
+use crate::role::{ROLE_ATTRIBUTE, Role};
 
+/// A microphone that is published within this time was on when its person came in.
+const ENTRY: Duration = Duration::from_secs(10);
 /// The longest shown name, in bytes.
 const MAX_NAME: usize = 512;
 /// Metadata, and all attributes together, in bytes (LiveKit's limits).
@@ -97,6 +101,20 @@ pub struct Subscription {
     pub wanted: VideoWanted,
 }
 
+/// How a host's mute of a track stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nobody holds it: packets pass.
+    No,
+    /// Its client is to mute it and has not said yet that it did. What it says of the track
+    /// meanwhile is older than the mute.
+    Told,
+    /// Its client has muted it; the gate opens when its person unmutes it.
+    Muted,
+    /// Until a host lifts it.
+    Firm,
+}
+
 #[derive(Debug)]
 pub struct Track {
     pub id: TrackId,
@@ -107,7 +125,7 @@ pub struct Track {
     /// Muted by the publisher.
     pub muted: bool,
     /// Muted by a host or the server: the gate is closed.
-    pub held: bool,
+    pub hold: Hold,
     pub mid: Option<String>,
     pub layers_wanted: [bool; 3],
     pub quiet_since: Option<std::time::Instant>,
@@ -125,7 +143,7 @@ impl Track {
             kind,
             info,
             muted,
-            held: false,
+            hold: Hold::No,
             mid: None,
             layers_wanted: [true; 3],
             quiet_since: None,
@@ -140,7 +158,8 @@ impl Track {
             cid: self.cid.clone(),
             kind: self.kind,
             info: self.info.clone(),
-            muted: self.muted || self.held,
+            muted: self.muted || self.hold != Hold::No,
+            held: self.hold == Hold::Firm,
             mid: self.mid.clone().unwrap_or_default(),
         }
     }
@@ -154,7 +173,16 @@ pub struct Member {
     pub name: String,
     pub kind: ParticipantKind,
     pub presence: Presence,
+    /// What it may do, by its token and its role.
     pub permissions: Permissions,
+    /// What its token, or the server, lets it do.
+    pub granted: Permissions,
+    pub role: Role,
+    pub entered: Instant,
+    /// Sources that a host has muted, published or not.
+    pub held: Vec<TrackSource>,
+    /// A host asked it to unmute.
+    pub may_unmute: bool,
     pub metadata: String,
     pub attributes: BTreeMap<String, String>,
     pub auto_subscribe: bool,
@@ -178,7 +206,8 @@ pub struct Loudness {
 }
 
 impl Member {
-    pub fn new(join: Join) -> Result<Self, Refusal> {
+    /// `listen`: attendees but listen.
+    pub fn new(join: Join, role: Role, listen: bool, now: Instant) -> Result<Self, Refusal> {
         let mut member = Self {
             peer: join.peer,
             sid: join.sid,
@@ -186,7 +215,12 @@ impl Member {
             name: String::new(),
             kind: join.kind,
             presence: Presence::Joined,
-            permissions: join.permissions,
+            permissions: role.limit(&join.permissions, listen),
+            granted: join.permissions,
+            role: Role::default(),
+            entered: now,
+            held: Vec::new(),
+            may_unmute: false,
             metadata: String::new(),
             attributes: BTreeMap::new(),
             auto_subscribe: join.auto_subscribe,
@@ -202,7 +236,22 @@ impl Member {
             metadata: Some(join.metadata),
             attributes: join.attributes,
         })?;
+        member.set_role(role);
         Ok(member)
+    }
+
+    /// Everybody sees the role, and nobody else's word for it counts.
+    pub fn set_role(&mut self, role: Role) {
+        self.role = role;
+        self.attributes.remove(ROLE_ATTRIBUTE);
+        if role != Role::default() {
+            self.attributes.insert(ROLE_ATTRIBUTE.to_owned(), role.to_string());
+        }
+    }
+
+    /// Whether it came in just now.
+    pub fn is_entering(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.entered) < ENTRY
     }
 
     /// Changes how the participant is shown; all or nothing.
@@ -247,6 +296,7 @@ impl Member {
             metadata: self.metadata.clone(),
             attributes: self.attributes.clone(),
             permissions: self.permissions.clone(),
+            role: self.role,
             tracks: self.tracks.iter().filter(|it| it.mid.is_some()).map(Track::view).collect(),
             joined_at_ms: self.joined_at_ms,
             version: self.version,

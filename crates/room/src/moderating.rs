@@ -1,9 +1,11 @@
 //! What a host or the server does to others.
 
-use types::{Identity, ParticipantKind, TrackSid};
+use types::{Identity, ParticipantKind, PeerId, TrackSid};
 
 use crate::command::{MemberChange, Permissions, Refusal};
 use crate::effect::{Effect, LeaveReason, MediaEffect, Notice};
+use crate::member::Hold;
+use crate::membership::check_role;
 use crate::room::Room;
 
 impl Room {
@@ -19,10 +21,11 @@ impl Room {
         let member = self.by_identity(identity)?;
         let (peer, kind) = (member.peer, member.kind);
         let track = member.track(sid)?;
-        if track.held == muted {
+        let hold = if muted { Hold::Firm } else { Hold::No };
+        if track.hold == hold {
             return Ok(());
         }
-        track.held = muted;
+        track.hold = hold;
         if muted && kind != ParticipantKind::Sip {
             track.muted = true;
         }
@@ -52,15 +55,27 @@ impl Room {
         change: MemberChange,
         permissions: Option<Permissions>,
     ) -> Result<(), Refusal> {
+        check_role(&change)?;
         let member = self.by_identity(identity)?;
         member.change(change)?;
         let peer = member.peer;
-        let Some(permissions) = permissions else {
-            self.announce(peer);
-            return Ok(());
-        };
-        member.permissions = permissions;
-        let may = member.permissions.clone();
+        if let Some(permissions) = permissions {
+            member.granted = permissions;
+            self.review_permissions(peer)?;
+        }
+        self.announce(peer);
+        Ok(())
+    }
+
+    /// Brings what a participant may do, and does, in line with its token and its role. `true`: it
+    /// is to be announced.
+    pub(crate) fn review_permissions(&mut self, peer: PeerId) -> Result<bool, Refusal> {
+        let listen = self.live.attendees_listen;
+        let member = self.member(peer)?;
+        let may = member.role.limit(&member.granted, listen);
+        if std::mem::replace(&mut member.permissions, may.clone()) == may {
+            return Ok(false);
+        }
         let forbidden: Vec<TrackSid> = member
             .tracks
             .iter()
@@ -83,8 +98,7 @@ impl Room {
                     .map(|track| Effect::Media(MediaEffect::Unsubscribe { peer, track })),
             );
         }
-        self.announce(peer);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -93,12 +107,14 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Instant;
 
-    use types::{LegLayout, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSource};
+    use types::{LegLayout, MediaKind, MeetingId, ParticipantSid, TrackId, TrackSource};
 
     use super::*;
     use crate::command::{Command, Join, PublishRequest, TrackChange};
     use crate::member::TrackInfo;
+    use crate::role::Role;
     use crate::room::RoomSettings;
+    use crate::steering::LiveSettings;
 
     const PEER: PeerId = PeerId(1);
 
@@ -110,6 +126,7 @@ mod tests {
             sid: "RM_1".to_owned(),
             max_participants: 10,
             created_at_ms: 0,
+            live: LiveSettings::default(),
         };
         let mut room = Room::new(settings, now);
         let identity = Identity::new("somebody");
@@ -120,6 +137,8 @@ mod tests {
             name: String::new(),
             kind,
             permissions: Permissions::default(),
+            role: Role::default(),
+            invited: false,
             metadata: String::new(),
             attributes: BTreeMap::new(),
             auto_subscribe: true,

@@ -1,17 +1,25 @@
 //! Tracks and their publishers.
 
+use std::time::Instant;
+
 use types::{ParticipantKind, PeerId, TrackId, TrackSid};
 
 use crate::command::{PublishRequest, Refusal, TrackChange};
 use crate::effect::{Effect, MediaEffect, Notice};
-use crate::member::Track;
+use crate::member::{Hold, Track};
 use crate::room::Room;
 
 /// Camera, microphone, screen with sound, some of each for switching, and data beside.
 const MAX_TRACKS: usize = 16;
 
 impl Room {
-    pub(crate) fn publish(&mut self, peer: PeerId, request: PublishRequest) -> Result<(), Refusal> {
+    pub(crate) fn publish(
+        &mut self,
+        peer: PeerId,
+        request: PublishRequest,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let hold = self.hold_at_first(peer, request.info.source, now);
         let member = self.member(peer)?;
         let permissions = &member.permissions;
         if !permissions.publish {
@@ -25,18 +33,32 @@ impl Room {
         }
         let (track, kind, info) = (request.id, request.kind, request.info.clone());
         let (cid, cids) = (request.cid.clone(), vec![request.cid.clone()]);
+        let sid = request.sid.clone();
         let published = Track::new(request, false);
         let view = published.view();
         member.tracks.push(published);
         self.tell(peer, Notice::TrackPublished { cid, track: view });
         let effect = MediaEffect::Publish { peer, track, cids, kind, info };
         self.effects.push(Effect::Media(effect));
+        if hold != Hold::No {
+            self.hold_track(peer, &sid, hold);
+        }
         Ok(())
+    }
+
+    /// A client that is told of a mute before its track is set up passes it over.
+    fn repeat_hold(&mut self, track: TrackId) {
+        let Some((publisher, held)) = self.owner_of(track) else { return };
+        if matches!(held.hold, Hold::Told | Hold::Firm) {
+            let notice = Notice::TrackMuted { track: held.sid.clone(), muted: true };
+            self.tell(publisher, notice);
+        }
     }
 
     pub(crate) fn track_bound(&mut self, track: TrackId, mid: String) -> Result<(), Refusal> {
         let Some((publisher, bound)) = self.owner_of(track) else { return Ok(()) };
         bound.mid = Some(mid);
+        self.repeat_hold(track);
         self.announce(publisher);
         let receivers: Vec<PeerId> = self
             .members
@@ -51,6 +73,7 @@ impl Room {
     }
 
     pub(crate) fn track_flows(&mut self, track: TrackId, mime: String) -> Result<(), Refusal> {
+        self.repeat_hold(track);
         let Some((publisher, flowing)) = self.owner_of(track) else { return Ok(()) };
         if !flowing.info.mime.eq_ignore_ascii_case(&mime) {
             flowing.info.mime = mime;
@@ -78,15 +101,36 @@ impl Room {
         change: TrackChange,
     ) -> Result<(), Refusal> {
         let member = self.member(peer)?;
-        let kind = member.kind;
+        let is_room = member.kind == ParticipantKind::Sip;
         let track = member.track(sid)?;
+        let id = track.id;
         match change {
             // A room system's negotiation says what it sends, held or not; the gate stays closed.
-            TrackChange::Muted(false) if track.held && kind != ParticipantKind::Sip => {
-                return Err(Refusal::NotAllowed("unmute what a host has muted"));
+            TrackChange::Muted(muted) if is_room || track.hold == Hold::No => {
+                if std::mem::replace(&mut track.muted, muted) == muted {
+                    return Ok(());
+                }
             }
-            TrackChange::Muted(muted) if track.muted == muted => return Ok(()),
-            TrackChange::Muted(muted) => track.muted = muted,
+            TrackChange::Muted(true) => {
+                if track.hold == Hold::Told {
+                    track.hold = Hold::Muted;
+                }
+                return Ok(());
+            }
+            TrackChange::Muted(false) => match track.hold {
+                Hold::Firm => return Err(Refusal::NotAllowed("unmute what a host has muted")),
+                // The client has not heard of the mute yet.
+                Hold::Told => {
+                    let notice = Notice::TrackMuted { track: sid.clone(), muted: true };
+                    self.tell(peer, notice);
+                    return Ok(());
+                }
+                Hold::Muted | Hold::No => {
+                    (track.hold, track.muted) = (Hold::No, false);
+                    let gate = MediaEffect::SetGate { track: id, open: true };
+                    self.effects.push(Effect::Media(gate));
+                }
+            },
             TrackChange::Size { width, height } => {
                 (track.info.width, track.info.height) = (width, height);
             }

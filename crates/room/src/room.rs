@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use types::{Identity, MeetingId, PeerId, TrackId, TrackSid};
 
 use crate::command::{Command, DataKind, Refusal};
-use crate::effect::{Effect, LeaveReason, MeetingView, Notice, ParticipantView};
+use crate::effect::{Effect, Fate, LeaveReason, MeetingView, Notice, ParticipantView};
+use crate::lobby::{Memory, Waiting};
 use crate::member::{Member, Track};
 use crate::speaking::{Foremost, SPEAKER_SILENCE};
+use crate::steering::LiveSettings;
 
 /// How often slow things are looked at: layers that nobody wants any more, speakers that ceased.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,6 +26,8 @@ pub struct RoomSettings {
     pub max_participants: u32,
     /// Milliseconds since 1970.
     pub created_at_ms: i64,
+    /// How its door and microphones stand in the beginning.
+    pub live: LiveSettings,
 }
 
 /// A meeting at work.
@@ -34,18 +38,25 @@ pub struct Room {
     pub(crate) members: BTreeMap<PeerId, Member>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) speaker: Option<Foremost>,
+    pub(crate) live: LiveSettings,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) memory: Memory,
     next_tick: Instant,
 }
 
 impl Room {
     /// An empty meeting.
     pub fn new(settings: RoomSettings, now: Instant) -> Self {
+        let live = settings.live;
         Self {
             settings,
             metadata: String::new(),
             members: BTreeMap::new(),
             effects: Vec::new(),
             speaker: None,
+            live,
+            waiting: Vec::new(),
+            memory: Memory::default(),
             next_tick: now,
         }
     }
@@ -62,10 +73,16 @@ impl Room {
 
     fn dispatch(&mut self, command: Command, now: Instant) -> Result<(), Refusal> {
         match command {
-            Command::Join(join) => self.join(join),
+            Command::Join(join) => self.join(join, now),
+            Command::Knock { knock, since_ms } => self.knock(knock, since_ms),
+            Command::StopWaiting(identity) => {
+                self.stop_waiting(&identity);
+                Ok(())
+            }
+            Command::Steer { actor, act } => self.steer(&actor, act, now),
             Command::Leave { peer, reason } => self.leave(peer, reason),
             Command::Connected(peer) => self.connected(peer),
-            Command::Publish { peer, request } => self.publish(peer, request),
+            Command::Publish { peer, request } => self.publish(peer, request, now),
             Command::TrackBound { track, mid } => self.track_bound(track, mid),
             Command::TrackEnded(track) => {
                 let Some((peer, ended)) = self.owner_of(track) else { return Ok(()) };
@@ -127,7 +144,7 @@ impl Room {
 
     /// When [`Room::handle_timeout`] wants to be called next.
     pub fn timeout(&self) -> Option<Instant> {
-        (!self.members.is_empty()).then_some(self.next_tick)
+        (!self.is_empty()).then_some(self.next_tick)
     }
 
     /// Does what is due.
@@ -136,13 +153,14 @@ impl Room {
             self.next_tick = now + TICK;
             self.quiet_speakers(now, SPEAKER_SILENCE);
             self.review_layers(now);
+            self.review_lobby(now);
         }
         std::mem::take(&mut self.effects)
     }
 
-    /// Whether nobody is in it.
+    /// Whether nobody is in it, and nobody waits before it.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.is_empty() && self.waiting.is_empty()
     }
 
     /// The meeting as it is shown.
@@ -236,7 +254,8 @@ impl Room {
         }
     }
 
-    fn end(&mut self, reason: LeaveReason) {
+    pub(crate) fn end(&mut self, reason: LeaveReason) {
+        self.settle_all(Fate::Over, |_| true);
         let peers: Vec<PeerId> = self.members.keys().copied().collect();
         for peer in peers {
             self.put_out(peer, reason);

@@ -121,7 +121,9 @@ mod tests {
     use crate::command::{Command, Join, Permissions, PublishRequest};
     use crate::effect::LeaveReason;
     use crate::member::TrackInfo;
+    use crate::role::Role;
     use crate::room::RoomSettings;
+    use crate::steering::LiveSettings;
 
     /// A meeting of people with a microphone each; people and their tracks have the same numbers.
     struct Talk {
@@ -137,6 +139,7 @@ mod tests {
                 sid: "RM_1".to_owned(),
                 max_participants: 10,
                 created_at_ms: 0,
+                live: LiveSettings::default(),
             };
             let mut talk = Self { room: Room::new(settings, now), now };
             for number in 1..=people {
@@ -147,6 +150,8 @@ mod tests {
                     name: String::new(),
                     kind: ParticipantKind::Standard,
                     permissions: Permissions::default(),
+                    role: Role::default(),
+                    invited: false,
                     metadata: String::new(),
                     attributes: BTreeMap::new(),
                     auto_subscribe: true,

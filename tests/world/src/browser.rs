@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::{JoinRequest, Member, MemberEvent};
-use room::{Command, LeaveReason, Notice, Permissions, PublishRequest, TrackInfo};
+use room::{Command, LeaveReason, Notice, Permissions, PublishRequest, Role, TrackInfo};
 use rtp::lane::MediaPacket;
 use sfu::transport::webrtc::Connections;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -317,6 +317,7 @@ impl Page {
             name: self.name.clone(),
             kind: ParticipantKind::Standard,
             permissions: Permissions::default(),
+            role: Role::default(),
             metadata: String::new(),
             attributes: BTreeMap::new(),
             auto_subscribe: true,

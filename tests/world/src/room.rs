@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use conference::{LegAudio, LegEvent, LegFormat, Participant};
 use mcu::VideoFormat;
-use room::Permissions;
+use room::{Permissions, Role};
 use rtp::lane::MediaPacket;
 use rtp::payload::audio::Tone;
 use rtp::rtcp::NtpClock;
@@ -288,6 +288,8 @@ impl Device {
             identity: Identity::new(&*self.name),
             name: self.name.clone(),
             permissions: Permissions::default(),
+            role: Role::default(),
+            invited: false,
             attributes: BTreeMap::new(),
         };
         let (mut leg, ports) = world.wait(async |conference| {

@@ -89,6 +89,14 @@ pub struct MeetingSettings {
     pub layout: Option<LegLayout>,
     /// Participants at a time, of every kind.
     pub max_participants: u32,
+    /// Whether whoever is no host waits until a host lets them in.
+    pub lobby: bool,
+    /// Whether microphones of those who come in are muted.
+    pub mute_on_entry: bool,
+    /// What guests are in the meeting; hosts are hosts.
+    pub guests: room::Role,
+    /// Whether attendees but listen.
+    pub attendees_listen: bool,
 }
 
 impl MeetingSettings {
@@ -105,6 +113,10 @@ impl MeetingSettings {
             room_systems: true,
             layout: None,
             max_participants: Self::DEFAULT_MAX_PARTICIPANTS,
+            lobby: false,
+            mute_on_entry: false,
+            guests: room::Role::Presenter,
+            attendees_listen: false,
         }
     }
 }
@@ -209,6 +221,16 @@ impl Directory {
         let settings = self.find(id).ok_or(AdmissionError::NotFound)?;
         let role = settings.role_for(pin.map(str::trim).filter(|pin| !pin.is_empty()))?;
         Ok(Admission { settings, role })
+    }
+}
+
+impl Admission {
+    /// What it is in the meeting.
+    pub fn place(&self) -> room::Role {
+        match self.role {
+            Role::Host => room::Role::Host,
+            Role::Guest => self.settings.guests,
+        }
     }
 }
 

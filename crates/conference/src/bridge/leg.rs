@@ -399,6 +399,15 @@ impl Leg {
         })
     }
 
+    /// Takes it off the bridge, while its media go on elsewhere.
+    pub(super) fn move_out(&mut self, bridge: &Bridge, shard: &ShardHandle) {
+        self.end_untouched(shard);
+        self.end(bridge);
+        for track in [self.voice.track, self.picture.track] {
+            shard.send(sfu::Command::Unpublish(track));
+        }
+    }
+
     pub(super) fn end(&self, bridge: &Bridge) {
         let all = [self.audio_sink, self.video_sink, self.audio_transcode, self.video_transcode];
         for sink in all {

@@ -117,6 +117,15 @@ impl MeetingBridge {
         }
     }
 
+    /// A room system waits outside from now on: nothing flows to it or from it. `false`: it is none.
+    /// The rest follows with the roster, in which it is no more.
+    pub(crate) fn move_out(&mut self, peer: PeerId) -> bool {
+        let Some(AtWork { bridge, legs, .. }) = &mut self.at_work else { return false };
+        let Some(mut leg) = legs.remove(&peer) else { return false };
+        leg.move_out(bridge, &self.shard);
+        true
+    }
+
     /// Whether a room system is in the meeting.
     pub(crate) fn is_at_work(&self) -> bool {
         self.at_work.is_some()

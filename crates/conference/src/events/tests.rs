@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use room::{
-    Command, Join, MemberChange, Permissions, PublishRequest, RoomSettings, TrackChange, TrackInfo,
+    Command, Join, LiveSettings, MemberChange, Permissions, PublishRequest, Role, RoomSettings,
+    TrackChange, TrackInfo,
 };
 use serde_json::{Value, json};
 use types::TrackId;
@@ -25,6 +26,7 @@ impl Scene {
             sid: "RM_1".to_owned(),
             max_participants: 10,
             created_at_ms: 0,
+            live: LiveSettings::default(),
         };
         let room = Room::new(settings, Instant::now());
         let events = Events::default();
@@ -50,6 +52,8 @@ impl Scene {
             attributes: BTreeMap::new(),
             auto_subscribe: true,
             joined_at_ms: 0,
+            role: Role::default(),
+            invited: false,
         }));
     }
 

@@ -9,7 +9,7 @@ use sfu::transport::plain::LegMedia;
 use tokio_util::sync::CancellationToken;
 use types::{LegLayout, MeetingId};
 
-use super::line::{Caller, Line};
+use super::line::{Caller, Line, Visitor};
 use super::media::Session;
 use crate::gateway::Shared;
 use crate::sip::{Call, CallEvent, Dial, FailureKind, Target};
@@ -144,7 +144,9 @@ pub(crate) async fn call(place: Place, meeting: MeetingId, target: Target, calle
                     place.set(LegState::Active);
                     leg.set_status("active").await;
                     let stop = place.hang_up.clone();
-                    Line::new(place.shared.clone(), call, session, leg, stop).talk().await;
+                    let visitor = Visitor { meeting, caller };
+                    let line = Line::new(place.shared.clone(), call, session, leg, visitor, stop);
+                    line.run(None).await;
                     LegState::Ended
                 }
                 Err(state) => state,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use conference::access::Role;
-use conference::{JoinError, Leg, LegEvent, Participant};
-use room::{LAYOUT_ATTRIBUTE, LeaveReason, Permissions};
+use conference::{JoinError, Leg, LegEvent, Participant, Waiting};
+use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
-use types::{Identity, LegLayout, MeetingId};
+use types::{Identity, LegLayout, MeetingId, ParticipantKind};
 
 use super::admission::{PinEntry, Step};
 use super::media::Session;
@@ -23,7 +22,7 @@ use crate::sip::{
 const MAX_NAME: usize = 80;
 /// Characters of the caller's address in its identity.
 const MAX_USER: usize = 32;
-/// How long a wrong PIN is shown before the call ends.
+/// How long a last word is shown before the call ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Who is on the other side, as the meeting knows it.
@@ -32,11 +31,13 @@ pub(crate) struct Caller {
     identity: Identity,
     name: String,
     attributes: BTreeMap<String, String>,
-    host: bool,
+    role: Role,
+    /// We called it.
+    invited: bool,
 }
 
 impl Caller {
-    pub(super) fn of(call: &IncomingCall, host: bool, layout: LegLayout) -> Self {
+    pub(super) fn of(call: &IncomingCall, role: Role, layout: LegLayout) -> Self {
         let user = user_of(&call.from);
         let name = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
         let id = call.id().map(ToString::to_string).unwrap_or_default();
@@ -57,7 +58,7 @@ impl Caller {
         let identity = identity(&user);
         let name = name.or_else(|| Some(shown(&user)).filter(|it| !it.is_empty()));
         let name = name.unwrap_or_else(|| call.source.ip().to_string());
-        Self { identity, name, attributes, host }
+        Self { identity, name, attributes, role, invited: false }
     }
 
     /// Whom we call.
@@ -70,7 +71,8 @@ impl Caller {
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let name = shown(&target.shown());
         let attributes = BTreeMap::from(attributes);
-        Self { identity: identity(&target.user), name, attributes, host: false }
+        let identity = identity(&target.user);
+        Self { identity, name, attributes, role: Role::default(), invited: true }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -85,12 +87,39 @@ impl Caller {
                 // There is nothing on the other side that could read data.
                 publish_data: false,
                 update_own: false,
-                host: self.host,
                 ..Permissions::default()
             },
+            role: self.role,
+            invited: self.invited,
             attributes: self.attributes.clone(),
         }
     }
+}
+
+/// Lets a leg into its meeting, unless it has to wait before it.
+pub(super) async fn enter(
+    shared: &Shared,
+    leg: &mut Leg,
+    visitor: &Visitor,
+) -> Result<Option<Waiting>, JoinError> {
+    let Visitor { meeting, caller } = visitor;
+    let knock = Knock {
+        identity: caller.identity.clone(),
+        name: caller.name.clone(),
+        kind: ParticipantKind::Sip,
+        role: caller.role,
+    };
+    let waiting = shared.conference.knock(meeting, knock).await?;
+    if waiting.fate() != Some(Fate::Admitted) {
+        return Ok(Some(waiting));
+    }
+    leg.join(meeting, caller.participant()).await?;
+    Ok(None)
+}
+
+pub(super) fn note_refusal(error: &JoinError) {
+    tracing::info!(reason = %error, "a room system is refused");
+    metrics::counter!("plenum_sip_refused_total").increment(1);
 }
 
 /// Two calls of one system are two participants: an identity is of a call.
@@ -116,7 +145,6 @@ fn shown(text: &str) -> String {
 pub(super) struct Visitor {
     pub(super) meeting: MeetingId,
     pub(super) caller: Caller,
-    pub(super) source: IpAddr,
 }
 
 /// An answered call.
@@ -126,15 +154,30 @@ pub(super) struct Line {
     handle: CallHandle,
     session: Session,
     leg: Leg,
+    visitor: Visitor,
     /// The server stops, or somebody hangs up for us.
     stop: CancellationToken,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
 }
 
+/// How a part of a call ends.
+enum Done {
+    /// It stands before the meeting's door, let in or put out.
+    ToDoor,
+    /// The room system hung up.
+    Goodbye,
+    /// The call is over.
+    Over,
+}
+
 /// What goes on.
 enum Next {
     Key(char),
+    /// A host put it back into the lobby.
+    ToLobby,
+    /// Its waiting is over.
+    Settled(Fate),
     /// The room system hung up.
     Goodbye,
     Over,
@@ -146,30 +189,76 @@ impl Line {
         call: Call,
         session: Session,
         leg: Leg,
+        visitor: Visitor,
         stop: CancellationToken,
     ) -> Self {
         let handle = call.handle();
-        Self { shared, call, handle, session, leg, stop, deaf: Arc::default() }
+        Self { shared, call, handle, session, leg, visitor, stop, deaf: Arc::default() }
     }
 
-    /// The room system is in its meeting, until one side ends it.
-    pub(super) async fn talk(mut self) {
+    /// The call goes on, in its meeting and before it, until one side ends it.
+    pub(super) async fn run(mut self, mut waiting: Option<Waiting>) {
+        loop {
+            let done = match waiting.take() {
+                Some(waiting) => self.wait(waiting).await,
+                None => self.talk().await,
+            };
+            match done {
+                Done::ToDoor => {}
+                Done::Goodbye => return self.leg.leave(LeaveReason::ByItself),
+                Done::Over => return,
+            }
+            match enter(&self.shared, &mut self.leg, &self.visitor).await {
+                Ok(waits) => waiting = waits,
+                Err(error) => {
+                    note_refusal(&error);
+                    return hang_up(&self.call).await;
+                }
+            }
+        }
+    }
+
+    /// The room system is in its meeting.
+    async fn talk(&mut self) -> Done {
         tracing::info!(peer = %self.leg.peer(), "a room system is in");
         loop {
-            match self.next(None).await {
-                Some(Next::Key(_)) | None => {}
-                Some(Next::Goodbye) => return self.leg.leave(LeaveReason::ByItself),
-                Some(Next::Over) => return,
+            match self.next(None, None).await {
+                Some(Next::Key(_) | Next::Settled(_)) | None => {}
+                Some(Next::ToLobby) => return Done::ToDoor,
+                Some(Next::Goodbye) => return Done::Goodbye,
+                Some(Next::Over) => return Done::Over,
+            }
+        }
+    }
+
+    /// The room system waits, with a picture, until a host lets it in.
+    async fn wait(&mut self, waiting: Waiting) -> Done {
+        tracing::info!(peer = %self.leg.peer(), "a room system waits in the lobby");
+        loop {
+            // Once more after whatever came: media that are negotiated anew lose the picture.
+            self.show(Prompt::Lobby);
+            match self.next(None, Some(&waiting)).await {
+                Some(Next::Key(_) | Next::ToLobby) | None => {}
+                Some(Next::Settled(Fate::Admitted)) => return Done::ToDoor,
+                Some(Next::Settled(fate)) => {
+                    tracing::info!(?fate, "a room system is not let in");
+                    self.show(Prompt::Refused);
+                    self.let_read().await;
+                    hang_up(&self.call).await;
+                    return Done::Over;
+                }
+                Some(Next::Goodbye) => return Done::Goodbye,
+                Some(Next::Over) => return Done::Over,
             }
         }
     }
 
     /// The room system has to enter the PIN first.
-    pub(super) async fn ask_pin(mut self, mut visitor: Visitor, failed: bool) {
+    pub(super) async fn ask_pin(mut self, source: IpAddr, failed: bool) {
         let mut entry = PinEntry::new(failed, Instant::now());
         self.show(if failed { Prompt::Wrong } else { Prompt::Enter(0) });
         loop {
-            let step = match self.next(Some(entry.deadline())).await {
+            let step = match self.next(Some(entry.deadline()), None).await {
                 Some(Next::Over | Next::Goodbye) => return,
                 Some(Next::Key(key)) => {
                     let step = entry.key(key, Instant::now());
@@ -179,7 +268,7 @@ impl Line {
                     step
                 }
                 // What was said last stays: only a key answers it.
-                None => entry.timeout(Instant::now()),
+                Some(Next::ToLobby | Next::Settled(_)) | None => entry.timeout(Instant::now()),
             };
             match step {
                 Step::Wait => {}
@@ -187,43 +276,47 @@ impl Line {
                     tracing::info!("nobody enters the PIN");
                     return self.end().await;
                 }
-                Step::Try(pin) => match self.try_pin(&mut visitor, &pin).await {
-                    Ok(true) => return self.talk().await,
-                    Ok(false) if entry.wrong() => self.show(Prompt::Wrong),
-                    Ok(false) => {
-                        tracing::info!("three wrong PINs");
-                        self.show(Prompt::Wrong);
-                        let seen = tokio::time::Instant::now() + LAST_WORD;
-                        while self.next(Some(seen.into_std())).await.is_some() {}
-                        return self.end().await;
-                    }
-                    Err(error) => {
-                        tracing::info!(reason = %error, "a room system is refused");
-                        metrics::counter!("plenum_sip_refused_total").increment(1);
-                        return self.end().await;
-                    }
-                },
+                Step::Try(pin) if self.try_pin(source, &pin) => {
+                    return match enter(&self.shared, &mut self.leg, &self.visitor).await {
+                        Ok(waiting) => self.run(waiting).await,
+                        Err(error) => {
+                            note_refusal(&error);
+                            self.end().await;
+                        }
+                    };
+                }
+                Step::Try(_) if entry.wrong() => self.show(Prompt::Wrong),
+                Step::Try(_) => {
+                    tracing::info!("three wrong PINs");
+                    self.show(Prompt::Wrong);
+                    self.let_read().await;
+                    return self.end().await;
+                }
             }
         }
     }
 
-    /// Whether the PIN let it in.
-    async fn try_pin(&mut self, visitor: &mut Visitor, pin: &str) -> Result<bool, JoinError> {
-        let Visitor { meeting, caller, source } = visitor;
-        if !self.shared.may_try_pin(*source) {
-            return Ok(false);
+    /// Whether this is the PIN, which says who comes as well.
+    fn try_pin(&mut self, source: IpAddr, pin: &str) -> bool {
+        if !self.shared.may_try_pin(source) {
+            return false;
         }
-        match self.shared.conference.directory().admit(meeting, Some(pin)) {
+        match self.shared.conference.directory().admit(&self.visitor.meeting, Some(pin)) {
             Ok(admission) => {
-                caller.host = admission.role == Role::Host;
-                self.leg.join(meeting, caller.participant()).await?;
-                Ok(true)
+                self.visitor.caller.role = admission.place();
+                true
             }
             Err(_) => {
-                self.shared.note_wrong_pin(*source);
-                Ok(false)
+                self.shared.note_wrong_pin(source);
+                false
             }
         }
+    }
+
+    /// Lets the last word be read.
+    async fn let_read(&mut self) {
+        let read = Instant::now() + LAST_WORD;
+        while self.next(Some(read), None).await.is_some() {}
     }
 
     fn show(&mut self, prompt: Prompt) {
@@ -231,7 +324,13 @@ impl Line {
     }
 
     /// Takes what happens next; `None` at the deadline and for what needs nothing more.
-    async fn next(&mut self, deadline: Option<Instant>) -> Option<Next> {
+    async fn next(&mut self, deadline: Option<Instant>, waiting: Option<&Waiting>) -> Option<Next> {
+        let settled = async {
+            match waiting {
+                Some(waiting) => waiting.settled().await,
+                None => std::future::pending().await,
+            }
+        };
         let deadline = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -246,6 +345,7 @@ impl Line {
                 hang_up(&self.call).await;
                 Some(Next::Over)
             }
+            fate = settled => Some(Next::Settled(fate)),
             () = deadline => None,
         }
     }
@@ -308,6 +408,7 @@ impl Line {
                 hang_up(&self.call).await;
                 return Some(Next::Over);
             }
+            LegEvent::Out(LeaveReason::MovedToLobby) => return Some(Next::ToLobby),
             LegEvent::Out(reason) => {
                 tracing::info!(?reason, "hanging up: the room system is out of the meeting");
                 hang_up(&self.call).await;
@@ -351,6 +452,10 @@ enum Prompt {
     Enter(usize),
     /// The PIN was wrong.
     Wrong,
+    /// It waits until a host lets it in.
+    Lobby,
+    /// No host lets it in.
+    Refused,
 }
 
 impl Prompt {
@@ -360,6 +465,12 @@ impl Prompt {
             Self::Enter(0) => "Введите PIN и #\nEnter the PIN and #".to_owned(),
             Self::Enter(digits) => "●".repeat(digits),
             Self::Wrong => "Неверный PIN\nWrong PIN".to_owned(),
+            Self::Lobby => "Подождите, организатор вас впустит\n\
+                            Please wait: the host will let you in"
+                .to_owned(),
+            Self::Refused => "Организатор вас не впустил\n\
+                              The host did not let you in"
+                .to_owned(),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conference::access::{Admission, AdmissionError};
-use conference::{JoinError, Leg, LegSeat};
-use room::Refusal;
+use conference::access::AdmissionError;
+use conference::{JoinError, Leg, LegSeat, Waiting};
+use room::{Refusal, Role};
 use tokio::time::Instant;
 use types::MeetingId;
 
@@ -111,43 +111,44 @@ async fn unless(wait: impl Future<Output = ()>, other: impl Future<Output = ()>)
 
 /// A call that can be answered.
 struct Prepared {
-    meeting: MeetingId,
+    visitor: Visitor,
     entry: Entry,
-    caller: Caller,
     session: Session,
     media: Media,
 }
 
 /// How far its media are.
 enum Media {
-    /// The caller's offer has an answer, and its leg is there.
-    Answered { leg: Leg, answer: Vec<u8> },
+    /// The caller's offer has an answer, and its leg is there, in the meeting or before it.
+    Answered { leg: Leg, answer: Vec<u8>, waiting: Option<Waiting> },
     /// It made no offer: ours goes out with the 200, its answer comes in the ACK.
     Offered { seat: LegSeat, offer: Vec<u8> },
 }
 
 async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
-    let (meeting, entry, host) = admit(shared, call)?;
+    let (meeting, entry, role) = admit(shared, call)?;
     let seat = shared.conference.seat_leg(&meeting)?;
     let address = shared.announced_to(Some(call.source.ip()));
     let mut session = Session::new(&seat, address, &shared.media, call.secure);
-    let caller = Caller::of(call, host, shared.layout_of(&meeting));
+    let caller = Caller::of(call, role, shared.layout_of(&meeting));
+    let visitor = Visitor { meeting, caller };
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;
             let mut leg = seat.start(agreed.media, agreed.format)?;
-            if entry == Entry::In {
-                leg.join(&meeting, caller.participant()).await?;
-            }
-            Media::Answered { leg, answer }
+            let waiting = match entry {
+                Entry::In => line::enter(shared, &mut leg, &visitor).await?,
+                Entry::Ask { .. } => None,
+            };
+            Media::Answered { leg, answer, waiting }
         }
         None => Media::Offered { seat, offer: session.offer() },
     };
-    Ok(Prepared { meeting, entry, caller, session, media })
+    Ok(Prepared { visitor, entry, session, media })
 }
 
-/// Whether a caller may come in, and whether as a host.
-fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, bool), Refused> {
+/// Whether a caller may come in, and as what.
+fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role), Refused> {
     let dialled = call.user.as_deref().and_then(Dialled::read).ok_or(Refused::NoMeetingDialled)?;
     let Dialled { meeting, pin } = dialled;
     let directory = shared.conference.directory();
@@ -163,16 +164,14 @@ fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, bool
         return Err(Refused::TooManyPins);
     }
     match directory.admit(&meeting, pin.as_deref()) {
-        Ok(Admission { role, .. }) => {
-            Ok((meeting, Entry::In, role == conference::access::Role::Host))
-        }
+        Ok(admission) => Ok((meeting, Entry::In, admission.place())),
         Err(AdmissionError::PinRequired) if shared.may_try_pin(source) => {
-            Ok((meeting, Entry::Ask { failed: false }, false))
+            Ok((meeting, Entry::Ask { failed: false }, settings.guests))
         }
         Err(AdmissionError::PinRequired) => Err(Refused::TooManyPins),
         Err(AdmissionError::PinWrong) => {
             shared.note_wrong_pin(source);
-            Ok((meeting, Entry::Ask { failed: true }, false))
+            Ok((meeting, Entry::Ask { failed: true }, settings.guests))
         }
         Err(AdmissionError::NotFound) => Err(Refused::NoSuchMeeting(meeting)),
     }
@@ -180,11 +179,11 @@ fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, bool
 
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
-        let Self { meeting, entry, caller, mut session, media } = self;
+        let Self { visitor, entry, mut session, media } = self;
         let source = incoming.source.ip();
-        let (call, leg) = match media {
-            Media::Answered { leg, answer } => match incoming.accept(answer) {
-                Ok(call) => (call, leg),
+        let (call, leg, waiting) = match media {
+            Media::Answered { leg, answer, waiting } => match incoming.accept(answer) {
+                Ok(call) => (call, leg, waiting),
                 Err(error) => return tracing::info!(%error, "the caller gave up"),
             },
             Media::Offered { seat, offer } => {
@@ -194,23 +193,24 @@ impl Prepared {
                 };
                 let late = late_answer(call, &mut session, seat).await;
                 let Some((call, mut leg)) = late else { return };
-                if entry == Entry::In
-                    && let Err(error) = leg.join(&meeting, caller.participant()).await
-                {
-                    tracing::info!(reason = %error, "a room system is refused");
-                    metrics::counter!("plenum_sip_refused_total").increment(1);
-                    return line::hang_up(&call).await;
+                let entered = match entry {
+                    Entry::In => line::enter(&shared, &mut leg, &visitor).await,
+                    Entry::Ask { .. } => Ok(None),
+                };
+                match entered {
+                    Ok(waiting) => (call, leg, waiting),
+                    Err(error) => {
+                        line::note_refusal(&error);
+                        return line::hang_up(&call).await;
+                    }
                 }
-                (call, leg)
             }
         };
         let stop = shared.stop.clone();
-        let line = Line::new(shared, call, session, leg, stop);
-        match entry {
-            Entry::In => line.talk().await,
-            Entry::Ask { failed } => {
-                line.ask_pin(Visitor { meeting, caller, source }, failed).await;
-            }
+        let line = Line::new(shared, call, session, leg, visitor, stop);
+        match (entry, waiting) {
+            (Entry::In, waiting) => line.run(waiting).await,
+            (Entry::Ask { failed }, _) => line.ask_pin(source, failed).await,
         }
     }
 }

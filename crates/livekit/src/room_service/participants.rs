@@ -65,9 +65,8 @@ impl Call {
         let attributes: BTreeMap<_, _> = request.attributes.into_iter().collect();
         let change =
             MemberChange { name: text(request.name), metadata: text(request.metadata), attributes };
-        // Who is a host stays one: LiveKit has no word for it.
-        let host = before.permissions.host;
-        let permissions = request.permission.map(|it| Permissions { host, ..permissions(&it) });
+        // Who is a host stays one: LiveKit has no word for roles.
+        let permissions = request.permission.map(|it| permissions(&it));
         let identity = Identity::new(request.identity.clone());
         meeting.execute(Command::UpdateMember { identity, change, permissions }).await?;
         // Who is hidden from now on is in no roster any more.
@@ -136,6 +135,5 @@ fn permissions(permission: &lk::ParticipantPermission) -> Permissions {
         update_own: permission.can_update_metadata,
         sources: permission.can_publish_sources.iter().map(source).collect(),
         hidden: permission.hidden,
-        host: false,
     }
 }

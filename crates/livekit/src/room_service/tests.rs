@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use conference::access::{Directory, MeetingSettings, VideoGrant};
 use conference::{JoinRequest, Member};
-use room::{LeaveReason, Permissions};
+use room::{LeaveReason, Permissions, Role};
 use serde_json::{Value, json};
 use sfu::transport::webrtc::Connections;
 use tower::ServiceExt;
@@ -55,7 +55,8 @@ async fn join(state: &LiveKit, identity: &str, kind: ParticipantKind) -> Member 
         identity: Identity::new(identity),
         name: identity.to_owned(),
         kind,
-        permissions: Permissions { host: true, ..Permissions::default() },
+        role: Role::Host,
+        permissions: Permissions::default(),
         metadata: String::new(),
         attributes: BTreeMap::new(),
         auto_subscribe: true,
@@ -141,7 +142,7 @@ async fn a_host_whose_permissions_change_stays_a_host() {
     let (status, answer) = rule(&state, "UpdateParticipant", body).await;
     assert_eq!((status, &answer["permission"]), (200, &json!({ "canPublish": true })));
     let view = find(anna.meeting(), "anna").await.unwrap();
-    assert!(view.permissions.host && !view.permissions.subscribe);
+    assert!(view.role == Role::Host && !view.permissions.subscribe);
 }
 
 #[tokio::test]

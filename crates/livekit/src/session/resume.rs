@@ -67,6 +67,8 @@ impl Missed {
                 };
                 self.news.retain(|it| !told(it));
             }
+            // The last one tells all.
+            Notice::Lobby(_) => self.news.retain(|it| !matches!(it, Notice::Lobby(_))),
             Notice::Qualities(qualities) => {
                 let told = |it: &Notice| {
                     matches!(it, Notice::Qualities(old)
@@ -104,8 +106,8 @@ impl Session {
     /// Its participant was put out meanwhile. If the client comes back it is told why: without a
     /// session it would join anew.
     async fn tell_late(&mut self, reason: LeaveReason, deadline: Instant) -> LeaveReason {
-        use LeaveReason::{MeetingEnded, Removed, Replaced};
-        if !matches!(reason, Removed | Replaced | MeetingEnded) {
+        use LeaveReason::{MeetingEnded, MovedToLobby, Removed, Replaced};
+        if !matches!(reason, Removed | MovedToLobby | Replaced | MeetingEnded) {
             return reason;
         }
         let back = timeout_at(deadline, self.registration.handovers.recv()).await;
@@ -162,11 +164,11 @@ impl Session {
             let gone = self.missed.departed.iter().map(|it| &it.1).filter(|it| !there(it)).cloned();
             let views = gone.chain(snapshot.participants.iter().cloned()).collect();
             for notice in [Notice::Participants(views), Notice::Meeting(snapshot.meeting)] {
-                self.writer.send(outward::notice(notice, self.dual)).await?;
+                self.tell(notice).await?;
             }
         }
         for notice in std::mem::take(&mut self.missed.news) {
-            self.writer.send(outward::notice(notice, self.dual)).await?;
+            self.tell(notice).await?;
         }
         if let Some(offer) = self.missed.unanswered.clone() {
             self.writer.send(Response::Offer(offer)).await?;

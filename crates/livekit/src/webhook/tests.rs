@@ -14,7 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conference::Conference;
 use conference::events::{EndCause, Event, Happening, Shown, Which, Who};
-use room::{Command, LeaveReason, ParticipantView, Permissions, Presence, TrackInfo, TrackView};
+use room::{
+    Command, LeaveReason, ParticipantView, Permissions, Presence, Role, TrackInfo, TrackView,
+};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use types::{
@@ -176,6 +178,7 @@ fn view(presence: Presence, hidden: bool) -> ParticipantView {
         tracks: Vec::new(),
         joined_at_ms: 0,
         version: 1,
+        role: Role::default(),
     }
 }
 
@@ -208,6 +211,7 @@ fn track() -> (TrackView, Which) {
         kind: MediaKind::Audio,
         info,
         muted: false,
+        held: false,
         mid: "0".to_owned(),
     };
     (view, which)

@@ -240,6 +240,10 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
             room_systems: entry.room_systems,
             layout: entry.layout,
             max_participants: entry.max_participants,
+            lobby: entry.lobby,
+            mute_on_entry: entry.mute_on_entry,
+            guests: entry.guests.into(),
+            attendees_listen: entry.attendees_listen,
         });
     }
     Ok(meetings)

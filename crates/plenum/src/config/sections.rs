@@ -8,7 +8,7 @@ use fetch::Address;
 use types::LegLayout;
 
 use super::section::section;
-use super::setting::{Listen, LogFilter, LogFormat, PictureSize, Right, Secret, Srtp};
+use super::setting::{GuestRole, Listen, LogFilter, LogFormat, PictureSize, Right, Secret, Srtp};
 
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
@@ -175,5 +175,13 @@ section! {
         layout: Option<LegLayout> = None, example "speaker";
         /// Participants at a time, of every kind.
         max_participants: u32 [1..=10_000] = MeetingSettings::DEFAULT_MAX_PARTICIPANTS;
+        /// Whether people and room systems wait until a host lets them in; hosts come in at once.
+        lobby: bool = false;
+        /// Whether the microphones of those who come in are muted.
+        mute_on_entry: bool = false;
+        /// What guests are: "presenter", who may share a screen, or "attendee", who may not.
+        guests: GuestRole = GuestRole::Presenter;
+        /// Whether attendees only listen: no camera, no microphone.
+        attendees_listen: bool = false;
     }
 }

@@ -318,6 +318,25 @@ words! {
 }
 
 words! {
+    /// What guests of a meeting are.
+    pub enum GuestRole {
+        /// They may publish everything.
+        Presenter = "presenter",
+        /// They share no screen.
+        Attendee = "attendee",
+    }
+}
+
+impl From<GuestRole> for room::Role {
+    fn from(role: GuestRole) -> Self {
+        match role {
+            GuestRole::Presenter => Self::Presenter,
+            GuestRole::Attendee => Self::Attendee,
+        }
+    }
+}
+
+words! {
     /// What tokens of a key may grant beyond rights over a room that exists.
     pub enum Right {
         /// Create rooms.
@@ -344,7 +363,7 @@ macro_rules! single_word {
     )*};
 }
 
-single_word!(LogFormat Srtp LegLayout PictureSize);
+single_word!(GuestRole LogFormat Srtp LegLayout PictureSize);
 
 impl Setting for Vec<Right> {
     const SHAPE: Shape = Shape::List;

@@ -112,6 +112,9 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
             id = "lobby"
             room_systems = false
             layout = "grid"
+            lobby = true
+            mute_on_entry = true
+            guests = "attendee"
         "#,
     );
     let secret = file.add("secret", &format!("{SECRET}\n"));
@@ -156,6 +159,11 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
     assert!(!directory.find(&id("lobby")).unwrap().room_systems);
     assert_eq!(directory.find(&id("lobby")).unwrap().layout, Some(LegLayout::Grid));
     assert_eq!(directory.find(&id("board")).unwrap().layout, None, "as [sip] says");
+    let lobby = directory.find(&id("lobby")).unwrap();
+    assert!(lobby.lobby && lobby.mute_on_entry && !lobby.attendees_listen);
+    assert_eq!(lobby.guests, room::Role::Attendee);
+    let board = directory.find(&id("board")).unwrap();
+    assert!(!board.lobby && !board.mute_on_entry && board.guests == room::Role::Presenter);
     assert!(directory.find(&id("annex")).is_some());
     assert!(directory.find(&id("anything")).is_none());
 }

@@ -7,6 +7,7 @@ mod keys;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use room::{ROLE_ATTRIBUTE, Role};
 use thiserror::Error;
 use types::{Identity, MeetingId, MeetingIdError, ParticipantKind, TrackSource};
 
@@ -188,6 +189,26 @@ pub enum JoinGrantError {
 }
 
 impl Grant {
+    /// What its holder is in the room, unless a host made it something else there.
+    pub fn role(&self) -> Role {
+        if self.video.room_admin {
+            return Role::Host;
+        }
+        match self.attributes.get(ROLE_ATTRIBUTE).map(|it| it.parse()) {
+            Some(Ok(Role::Attendee)) => Role::Attendee,
+            _ => Role::Presenter,
+        }
+    }
+
+    /// What a token says of a role that is no host's.
+    pub fn set_role(&mut self, role: Role) {
+        self.video.room_admin = role == Role::Host;
+        self.attributes.remove(ROLE_ATTRIBUTE);
+        if role == Role::Attendee {
+            self.attributes.insert(ROLE_ATTRIBUTE.to_owned(), role.to_string());
+        }
+    }
+
     /// Who joins which meeting, where the grant is one to join.
     pub fn join(&self) -> Result<(&Identity, MeetingId), JoinGrantError> {
         if !self.video.room_join {
