@@ -92,7 +92,7 @@ impl Api {
             authority: Arc::new(|| None),
             dialler: None,
             conference: None,
-            tickets: tickets::Tickets::default(),
+            tickets: tickets::Tickets::new(tickets::UNPOLLED),
             joins: limiter(JOINS),
             wrong_pins: limiter(WRONG_PINS),
             wrong_credentials: limiter(WRONG_CREDENTIALS),
@@ -227,5 +227,7 @@ fn always() -> Router<Api> {
         .route("/metrics", get(health::metrics))
 }
 
+#[cfg(test)]
+mod lobby_tests;
 #[cfg(test)]
 mod tests;

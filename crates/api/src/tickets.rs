@@ -13,14 +13,15 @@ use types::MeetingId;
 /// Tickets at a time, of all meetings.
 const MAX_TICKETS: usize = 10_000;
 /// Whoever does not poll for this long has closed the page.
-const UNPOLLED: Duration = Duration::from_secs(15);
+pub const UNPOLLED: Duration = Duration::from_secs(15);
 /// Letters and digits of a ticket: 190 bits.
 const LENGTH: usize = 32;
 
 /// All tickets. Clones are the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Tickets {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
+    unpolled: Duration,
 }
 
 struct Entry {
@@ -46,6 +47,11 @@ pub struct Poll {
 }
 
 impl Tickets {
+    /// Tickets that end when nobody polls with them for so long.
+    pub fn new(unpolled: Duration) -> Self {
+        Self { entries: Arc::default(), unpolled }
+    }
+
     /// A new ticket; `None`: there are too many.
     pub fn issue(&self, ticket: Ticket) -> Option<String> {
         let random = rand::rng().sample_iter(Alphanumeric).take(LENGTH);
@@ -85,11 +91,11 @@ impl Tickets {
                 let Some(entry) = entries.get(&key) else { return };
                 let now = Instant::now();
                 let seen = if entry.polls > 0 { now } else { entry.seen };
-                if seen + UNPOLLED <= now {
+                if seen + self.unpolled <= now {
                     entries.remove(&key);
                     return;
                 }
-                seen + UNPOLLED
+                seen + self.unpolled
             };
             tokio::time::sleep_until(due).await;
         }

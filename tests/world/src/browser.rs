@@ -199,6 +199,12 @@ impl Browser {
         member.expect("somebody in the meeting").leave(LeaveReason::ByItself);
     }
 
+    /// Asks for a place in the meeting, and whether it is refused one.
+    pub fn is_refused(&self, world: &World) -> bool {
+        let request = self.look().request(world.meeting());
+        world.wait(async |conference| conference.join(request).await.is_err())
+    }
+
     /// Whether one of the pictures that it gets is about this colour now, and moves.
     pub fn sees(&self, mark: Mark) -> bool {
         let page = self.look();

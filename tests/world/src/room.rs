@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use conference::{LegAudio, LegEvent, LegFormat, Participant};
+use conference::{
+    Conference, Leg as ServerLeg, LegAudio, LegEvent, LegFormat, Participant, Waiting,
+};
 use mcu::VideoFormat;
-use room::{Permissions, Role};
+use room::{Fate, Knock, LeaveReason, Permissions, Role};
 use rtp::lane::MediaPacket;
 use rtp::payload::audio::Tone;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::Suite;
 use sfu::transport::plain::{Leg, LegMedia, LegNumbers, LegOut, LegPort, LegStream, SrtpKeys};
-use types::{AudioCodec, Codec, Identity, MediaKind, VideoCodec};
+use types::{AudioCodec, Codec, Identity, MediaKind, MeetingId, ParticipantKind, VideoCodec};
 
 use crate::browser::lips;
 use crate::camera::Camera;
@@ -203,7 +205,7 @@ impl Room {
         self.look().got().map_or(0, |it| it.screen.shows.len())
     }
 
-    /// Whether the server put it out, or lost it.
+    /// Whether the server put it out, sent it away, or lost it.
     pub fn is_out(&self) -> bool {
         self.look().is_out.load(Ordering::Relaxed)
     }
@@ -292,18 +294,19 @@ impl Device {
             invited: false,
             attributes: BTreeMap::new(),
         };
-        let (mut leg, ports) = world.wait(async |conference| {
+        let (call, waiting, ports) = world.wait(async |conference| {
             let seat = conference.seat_leg(&meeting).expect("a seat");
             let ((a, b), (c, d)) = (seat.audio_ports(), seat.video_ports());
-            let mut leg = seat.start(media, format).expect("keys that fit");
-            leg.join(&meeting, participant).await.expect("a place in the meeting");
-            (leg, [a, b, c, d])
+            let leg = seat.start(media, format).expect("keys that fit");
+            let mut call = Call { conference, meeting, participant, leg };
+            let waiting = call.enter().await;
+            (call, waiting, [a, b, c, d])
         });
         let ports: [(LegPort, u16); 4] = std::array::from_fn(|i| (LegPort::ALL[i], ports[i]));
-        world.take_ports(leg.peer(), ports);
+        world.take_ports(call.leg.peer(), ports);
         let is_out = self.is_out.clone();
         world.spawn(async move {
-            while !matches!(leg.next_event().await, LegEvent::Lost | LegEvent::Out(_)) {}
+            call.run(waiting).await;
             is_out.store(true, Ordering::Relaxed);
         });
         ports
@@ -387,6 +390,51 @@ impl Device {
         }
         line.poll(now);
         self.sent.append(&mut line.got.sent);
+    }
+}
+
+/// The server's end of a call, as the gateway serves it.
+struct Call {
+    conference: Conference,
+    meeting: MeetingId,
+    participant: Participant,
+    leg: ServerLeg,
+}
+
+impl Call {
+    /// Comes in, or has to wait.
+    async fn enter(&mut self) -> Option<Waiting> {
+        let Participant { identity, name, role, .. } = self.participant.clone();
+        let knock = Knock { identity, name, kind: ParticipantKind::Sip, role };
+        let waiting = self.conference.knock(&self.meeting, knock).await.expect("a door");
+        if waiting.fate() != Some(Fate::Admitted) {
+            self.leg.prompt("wait");
+            return Some(waiting);
+        }
+        let joined = self.leg.join(&self.meeting, self.participant.clone()).await;
+        joined.expect("a place in the meeting");
+        None
+    }
+
+    /// Until it is out.
+    async fn run(mut self, mut waiting: Option<Waiting>) {
+        loop {
+            let settled = async {
+                match &waiting {
+                    Some(waiting) => waiting.settled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                fate = settled => if fate != Fate::Admitted { return },
+                event = self.leg.next_event() => match event {
+                    LegEvent::Out(LeaveReason::MovedToLobby) => {}
+                    LegEvent::Lost | LegEvent::Out(_) => return,
+                    LegEvent::Key(_) | LegEvent::KeyFrameBySignalling => continue,
+                },
+            }
+            waiting = self.enter().await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use conference::access::Directory;
 use conference::{Clock, ClockHand, Conference, Event, Member, News, Subscription};
 use mcu::{BridgeStats, Mcu};
-use room::Command;
+use room::{Act, Actor, Command};
 use sfu::driver::{InlineShard, PortRange, inline};
 use sfu::transport::plain::LegPort;
 use sfu::transport::webrtc::{Transport, init_crypto};
@@ -149,6 +149,16 @@ impl World {
     /// The moment that it is now.
     pub fn now(&self) -> Instant {
         self.ether.now()
+    }
+
+    /// A host acts.
+    pub fn acts(&self, act: Act) {
+        let meeting = self.meeting();
+        self.wait(async |conference| {
+            let meeting = conference.find(&meeting).expect("a meeting at work");
+            let command = Command::Steer { actor: Actor::Server, act };
+            meeting.execute(command).await.expect("an act that can be done");
+        });
     }
 
     /// What the `mcu` has done so far.
