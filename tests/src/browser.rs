@@ -85,9 +85,47 @@ impl Browser {
 
     /// Joins a meeting through the page, as its user does.
     pub fn join_through_page(&mut self, meeting: &str) {
+        self.fill_form(meeting);
+        self.wait_until_in();
+    }
+
+    /// Joins a meeting through the page with the PIN of a host.
+    pub fn host_through_page(&mut self, meeting: &str, pin: &str) {
+        self.fill_form(meeting);
+        self.press("[data-attr=join-pin]");
+        self.ask(json!({ "command": "fill", "selector": "input[type=password]", "text": pin }));
+        self.wait_until_in();
+    }
+
+    /// Asks to join a meeting through the page, and has to wait in its lobby.
+    pub fn knock_through_page(&mut self, meeting: &str) {
+        self.fill_form(meeting);
+        self.press("button[type=submit]:not(:disabled)");
+        self.wait_for("[data-waiting]");
+    }
+
+    fn fill_form(&mut self, meeting: &str) {
         let name = self.mark.name;
         self.ask(json!({ "command": "goto", "url": format!("{}/m/{meeting}", self.origin) }));
         self.ask(json!({ "command": "fill", "selector": "input[type=text]", "text": name }));
+    }
+
+    /// Waits until the page shows something.
+    pub fn wait_for(&mut self, selector: &str) {
+        let script = format!("() => !!document.querySelector({selector:?}) || null");
+        wait::until(&format!("{} shows {selector}", self.mark.name), PATIENCE, || {
+            self.evaluate(&script).as_bool()
+        });
+    }
+
+    /// Presses something of the page, once it is there.
+    pub fn press(&mut self, selector: &str) {
+        self.wait_for(selector);
+        let _ = self.evaluate(&format!("() => document.querySelector({selector:?})?.click()"));
+    }
+
+    /// Waits until the page is in the meeting; whatever it has to press it presses.
+    pub fn wait_until_in(&mut self) {
         let joined = "() => window.plenum?.room?.state === 'connected' \
              ? window.plenum.room.localParticipant.identity : null";
         // The form, then the look into the mirror: each has one button that goes on.

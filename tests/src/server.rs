@@ -226,9 +226,24 @@ impl Server {
     /// # Panics
     /// When there is none.
     pub fn legs(&self, meeting: &str, method: &str, leg: &str, body: &Value) -> (u16, Value) {
-        let token = token::to_call(meeting);
+        self.api(&token::to_call(meeting), method, &format!("{meeting}/legs{leg}"), body)
+    }
+
+    /// Steers a meeting by the API, as an application's server does: what stands after the meeting
+    /// in the path. The answer.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn steer(&self, meeting: &str, method: &str, path: &str, body: &Value) -> Value {
+        let token = token::to_rule(meeting);
+        let (status, answer) = self.api(&token, method, &format!("{meeting}/{path}"), body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    fn api(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
-        let path = format!("/api/v1/meetings/{meeting}/legs{leg}");
+        let path = format!("/api/v1/meetings/{path}");
         let answer = self.request(method, &path, &head, &body.to_string());
         let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
         let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");

@@ -2,13 +2,15 @@ import { I18nProvider } from 'react-aria-components';
 import { Suspense, lazy, useCallback, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import type { Admission } from './lib/api';
+import { type Admission, type Place, join } from './lib/api';
 import type { Ending } from './lib/ending';
 import { meetingPath, parseRoute } from './lib/route';
+import { recall } from './lib/storage';
 import type { DeviceWishes } from './lib/wishes';
 import { EndScreen } from './lobby/EndScreen';
 import { Home } from './lobby/Home';
 import { Lobby } from './lobby/Lobby';
+import { WaitingScreen } from './lobby/WaitingScreen';
 
 // livekit-client is most of the page's weight: it loads while somebody looks at the lobby.
 const loadMeeting = () => import('./room/Meeting');
@@ -16,6 +18,7 @@ const Meeting = lazy(loadMeeting);
 
 type Stage =
   | { at: 'door' }
+  | { at: 'waiting'; place: Place; wishes: DeviceWishes; moved: boolean }
   | { at: 'meeting'; admission: Admission; wishes: DeviceWishes }
   | { at: 'end'; ending: Ending };
 
@@ -54,14 +57,28 @@ export function App() {
           key={route.id}
           meeting={route.id}
           onAdmitted={(admission, wishes) => { setStage({ at: 'meeting', admission, wishes }); }}
+          onWaiting={(place, wishes) => { setStage({ at: 'waiting', place, wishes, moved: false }); }}
           onOther={() => { go('/'); }}
+        />
+      ) : stage.at === 'waiting' ? (
+        <WaitingScreen
+          key={stage.place.ticket}
+          meeting={route.id}
+          place={stage.place}
+          moved={stage.moved}
+          onAdmitted={(admission) => { setStage({ at: 'meeting', admission, wishes: stage.wishes }); }}
+          onEnd={(ending) => { setStage({ at: 'end', ending }); }}
+          onCancel={() => { setStage({ at: 'door' }); }}
         />
       ) : stage.at === 'meeting' ? (
         <Suspense fallback={null}>
           <Meeting
             admission={stage.admission}
             wishes={stage.wishes}
-            onEnd={(ending) => { setStage({ at: 'end', ending }); }}
+            onEnd={(ending) => {
+              if (ending === 'removed') void putOut(route.id, stage.admission, stage.wishes, setStage);
+              else setStage({ at: 'end', ending });
+            }}
           />
         </Suspense>
       ) : (
@@ -69,4 +86,15 @@ export function App() {
       )}
     </I18nProvider>
   );
+}
+
+/** Whoever a host put out is removed, or waits in the lobby: the server says which. */
+async function putOut(
+  meeting: string,
+  { token, identity }: Admission,
+  wishes: DeviceWishes,
+  setStage: (stage: Stage) => void,
+): Promise<void> {
+  const answer = await join(meeting, recall('name') || identity, undefined, token);
+  setStage('place' in answer ? { at: 'waiting', place: answer.place, wishes, moved: true } : { at: 'end', ending: 'removed' });
 }

@@ -6,23 +6,46 @@ export interface Admission {
   meeting: { id: string; name: string };
 }
 
-export type JoinAnswer = { admission: Admission } | { problem: JoinProblem };
+/** A place in a meeting's lobby: whoever holds the ticket asks with it how it stands. */
+export interface Place {
+  ticket: string;
+  /** Seconds for which the server may keep such a question. */
+  poll: number;
+}
 
-function isAdmission(body: unknown): body is Admission {
+export type JoinAnswer = { admission: Admission } | { place: Place } | { problem: JoinProblem };
+
+export function isAdmission(body: unknown): body is Admission {
   if (typeof body !== 'object' || body === null) return false;
   const { token, identity, meeting } = body as Partial<Admission>;
   return typeof token === 'string' && typeof identity === 'string' && typeof meeting?.id === 'string';
 }
 
-export async function join(meeting: string, name: string, pin: string | undefined): Promise<JoinAnswer> {
+/** The place in a lobby, if the answer is one. */
+export function placeOf(body: unknown): Place | undefined {
+  const { waiting } = (body ?? {}) as { waiting?: Partial<Place> };
+  if (typeof waiting?.ticket !== 'string' || typeof waiting.poll !== 'number') return undefined;
+  return { ticket: waiting.ticket, poll: waiting.poll };
+}
+
+export const meetingUrl = (meeting: string, path: string): string =>
+  `/api/v1/meetings/${encodeURIComponent(meeting)}/${path}`;
+
+/** With a token that one has already one stays who one is. */
+export async function join(meeting: string, name: string, pin: string | undefined, token?: string): Promise<JoinAnswer> {
   try {
-    const response = await fetch(`/api/v1/meetings/${encodeURIComponent(meeting)}/join`, {
+    const response = await fetch(meetingUrl(meeting, 'join'), {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: {
+        'Content-Type': 'application/json',
+        ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+      },
       body: JSON.stringify(pin === undefined ? { name } : { name, pin }),
     });
     const body: unknown = await response.json().catch(() => null);
     if (response.ok && isAdmission(body)) return { admission: body };
+    const place = response.status === 202 ? placeOf(body) : undefined;
+    if (place !== undefined) return { place };
     return { problem: joinProblem(body, response.headers.get('Retry-After'), Date.now()) };
   } catch {
     return { problem: { kind: 'unreachable' } };

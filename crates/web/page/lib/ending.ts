@@ -1,7 +1,7 @@
 import { ConnectionError, ConnectionErrorReason, DisconnectReason } from 'livekit-client';
 
 /** How a meeting ended for this person; each is a screen of its own. */
-export type Ending = 'left' | 'removed' | 'ended' | 'elsewhere' | 'refused' | 'unreachable';
+export type Ending = 'left' | 'removed' | 'ended' | 'elsewhere' | 'refused' | 'unreachable' | 'declined' | 'lapsed';
 
 export function endingOf(reason: DisconnectReason | undefined): Ending {
   switch (reason) {

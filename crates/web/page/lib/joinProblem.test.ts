@@ -8,6 +8,8 @@ describe('a refusal to join', () => {
     ['pin_wrong', 'pinWrong'],
     ['meeting_not_found', 'notFound'],
     ['name_invalid', 'nameInvalid'],
+    ['removed', 'removed'],
+    ['lobby_full', 'lobbyFull'],
   ])('with the code %s is told as %s', (code, kind) => {
     expect(joinProblem({ code, detail: 'unused' }, null, 0)).toEqual({ kind });
   });

@@ -1,6 +1,6 @@
 /** Why the server refuses to let somebody in, as the page tells it apart. */
 export type JoinProblem =
-  | { kind: 'pinRequired' | 'pinWrong' | 'notFound' | 'nameInvalid' | 'unreachable' }
+  | { kind: 'pinRequired' | 'pinWrong' | 'notFound' | 'nameInvalid' | 'removed' | 'lobbyFull' | 'unreachable' }
   | { kind: 'tooMany'; seconds: number }
   | { kind: 'generic'; detail?: string };
 
@@ -32,6 +32,10 @@ export function joinProblem(body: unknown, retryAfter: string | null, now: numbe
       return { kind: 'notFound' };
     case 'name_invalid':
       return { kind: 'nameInvalid' };
+    case 'removed':
+      return { kind: 'removed' };
+    case 'lobby_full':
+      return { kind: 'lobbyFull' };
     case 'too_many_attempts':
       return { kind: 'tooMany', seconds: retrySeconds(retryAfter, now) };
     default:

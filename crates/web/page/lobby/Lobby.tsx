@@ -1,7 +1,7 @@
 import { type SubmitEvent, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { type Admission, join } from '../lib/api';
+import { type Admission, type Place, join } from '../lib/api';
 import type { DeviceProblem } from '../lib/deviceProblem';
 import { focusMissing } from '../lib/focusMissing';
 import type { JoinProblem } from '../lib/joinProblem';
@@ -20,10 +20,11 @@ import { useDeviceList, useLocalDevice } from './useLocalDevice';
 interface Props {
   meeting: string;
   onAdmitted: (admission: Admission, wishes: DeviceWishes) => void;
+  onWaiting: (place: Place, wishes: DeviceWishes) => void;
   onOther: () => void;
 }
 
-export function Lobby({ meeting, onAdmitted, onOther }: Props) {
+export function Lobby({ meeting, onAdmitted, onWaiting, onOther }: Props) {
   const { t } = useTranslation();
   const [wishes, setWishes] = useState<DeviceWishes>(recalledWishes);
   const [name, setName] = useState(() => recall('name'));
@@ -91,14 +92,12 @@ export function Lobby({ meeting, onAdmitted, onOther }: Props) {
           name={name}
           onName={setName}
           onOther={onOther}
-          onAdmitted={(admission) => {
+          onAnswer={(answer) => {
             rememberWishes(wishes);
-            onAdmitted(admission, {
-              ...wishes,
-              // A device that failed here would only fail again, with an alarm on top.
-              camera: cameraOn,
-              microphone: microphoneOn,
-            });
+            // A device that failed here would only fail again, with an alarm on top.
+            const working = { ...wishes, camera: cameraOn, microphone: microphoneOn };
+            if ('admission' in answer) onAdmitted(answer.admission, working);
+            else onWaiting(answer.place, working);
           }}
         />
       </div>
@@ -122,14 +121,16 @@ interface JoinFormProps {
   meeting: string;
   name: string;
   onName: (name: string) => void;
-  onAdmitted: (admission: Admission) => void;
+  onAnswer: (answer: { admission: Admission } | { place: Place }) => void;
   onOther: () => void;
 }
 
 /** Robots find it by `input[type=text]` (the name) and `button[type=submit]`. */
-function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps) {
+function JoinForm({ meeting, name, onName, onAnswer, onOther }: JoinFormProps) {
   const { t } = useTranslation();
   const [pin, setPin] = useState<string>();
+  // Hosts give theirs by their own will; of guests the server asks for one, or not.
+  const [pinNeeded, setPinNeeded] = useState(false);
   const [problem, setProblem] = useState<JoinProblem>();
   const [checked, setChecked] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -145,22 +146,24 @@ function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps)
     setChecked(true);
     const wanted = name.trim();
     if (busy) return;
-    if (wanted === '' || pin?.trim() === '') {
+    const given = pin?.trim() ?? '';
+    if (wanted === '' || (pinNeeded && given === '')) {
       focusMissing(event.currentTarget);
       return;
     }
     setBusy(true);
     setProblem(undefined);
-    const answer = await join(meeting, wanted, pin?.trim());
+    const answer = await join(meeting, wanted, given === '' ? undefined : given);
     setBusy(false);
-    if ('admission' in answer) {
+    if (!('problem' in answer)) {
       remember('name', wanted);
-      onAdmitted(answer.admission);
+      onAnswer(answer);
       return;
     }
     if (answer.problem.kind === 'pinRequired' || answer.problem.kind === 'pinWrong') {
       setChecked(false);
       setPin('');
+      if (answer.problem.kind === 'pinRequired') setPinNeeded(true);
     }
     setProblem(answer.problem);
   };
@@ -168,7 +171,7 @@ function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps)
   const nameError =
     checked && name.trim() === '' ? t('name.missing') : problem?.kind === 'nameInvalid' ? t('name.invalid') : undefined;
   const pinError =
-    checked && pin?.trim() === '' ? t('lobby.pinMissing') : problem?.kind === 'pinWrong' && pin === '' ? t('lobby.pinWrong') : undefined;
+    checked && pinNeeded && pin?.trim() === '' ? t('lobby.pinMissing') : problem?.kind === 'pinWrong' && pin === '' ? t('lobby.pinWrong') : undefined;
 
   return (
     <form ref={form} className={styles['joinForm']} onSubmit={(event) => { void submit(event); }} noValidate>
@@ -180,11 +183,14 @@ function JoinForm({ meeting, name, onName, onAdmitted, onOther }: JoinFormProps)
       {pin !== undefined && (
         // The field appears in answer to the person's own act, so the focus may follow.
         // eslint-disable-next-line jsx-a11y/no-autofocus
-        <Field autoFocus label={t('lobby.pin')} hint={t('lobby.pinHint')} value={pin} onChange={setPin}
+        <Field autoFocus label={t('lobby.pin')} hint={t(pinNeeded ? 'lobby.pinHint' : 'lobby.hostPinHint')} value={pin} onChange={setPin}
           type="password" inputMode="numeric" autoComplete="one-time-code" maxLength={32} error={pinError} />
       )}
       <ProblemMessage problem={problem} />
       <Button type="submit" isPending={busy}>{t(busy ? 'lobby.joining' : 'lobby.join')}</Button>
+      {pin === undefined && (
+        <Button look="secondary" data-attr="join-pin" onPress={() => { setPin(''); }}>{t('lobby.havePin')}</Button>
+      )}
       <Button look="secondary" onPress={onOther}>{t('lobby.otherMeeting')}</Button>
     </form>
   );
@@ -194,6 +200,8 @@ function ProblemMessage({ problem }: { problem: JoinProblem | undefined }) {
   const { t } = useTranslation();
   switch (problem?.kind) {
     case 'notFound':
+    case 'removed':
+    case 'lobbyFull':
     case 'unreachable':
       return <Message kind="danger">{t(`joinError.${problem.kind}`)}</Message>;
     case 'tooMany':

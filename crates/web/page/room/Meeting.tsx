@@ -26,7 +26,7 @@ export default function Meeting({ admission, wishes, onEnd }: Props) {
   }
   return (
     <RoomContext.Provider value={room}>
-      <MeetingRoom room={room} title={admission.meeting.name || admission.meeting.id} wishes={wishes} />
+      <MeetingRoom room={room} admission={admission} wishes={wishes} />
     </RoomContext.Provider>
   );
 }

@@ -1,12 +1,14 @@
 import type { Room } from 'livekit-client';
 import { useCallback, useEffect, useRef, useState } from 'react';
 
+import type { Admission } from '../lib/api';
 import type { DeviceWishes } from '../lib/wishes';
 import { type Actions, useActions } from './actions';
 import { Announcer } from './Announcer';
 import { ControlBar } from './ControlBar';
 import { useShortcuts } from './hooks';
-import { Notices } from './Notices';
+import { useHost, useRequest } from './host';
+import { Notices, Request, Waiting } from './Notices';
 import { ParticipantsPanel } from './ParticipantsPanel';
 import { RemoteAudio } from './RemoteAudio';
 import styles from './room.module.css';
@@ -14,7 +16,7 @@ import { Stage } from './Stage';
 
 interface Props {
   room: Room;
-  title: string;
+  admission: Admission;
   wishes: DeviceWishes;
 }
 
@@ -25,13 +27,18 @@ interface Props {
  * buttons `[data-attr=controls-microphone|camera|screenshare|participants|devices|leave]`, the two
  * toggles also by `aria-label` with `Ctrl+d` and `Ctrl+e` and their state in `aria-pressed`;
  * the roster's rows `[data-roster-identity][data-kind]` with `data-call` while a call is pending;
- * `[data-banner=reconnecting|audio|notice]`; after the meeting `[data-ending]`.
+ * `[data-banner=reconnecting|audio|notice|waiting|request]`, whose buttons are
+ * `[data-attr=request-accept|request-decline|show-waiting]`; before the meeting `[data-waiting]`,
+ * after it `[data-ending]`; for hosts see LobbyList and ParticipantMenu.
  */
-export function MeetingRoom({ room, title, wishes }: Props) {
+export function MeetingRoom({ room, admission, wishes }: Props) {
+  const title = admission.meeting.name || admission.meeting.id;
   const [notice, setNotice] = useState('');
   const [panelOpen, setPanelOpen] = useState(false);
   const bar = useRef<HTMLDivElement>(null);
   const actions = useActions(room, setNotice);
+  const host = useHost(room, admission, setNotice);
+  const [ask, answered] = useRequest(room);
 
   useEffect(() => {
     document.title = `${title} · Plenum`;
@@ -55,10 +62,16 @@ export function MeetingRoom({ room, title, wishes }: Props) {
       <div className={styles['body']}>
         <main className={styles['main']}>
           <h1 className="visually-hidden">{title}</h1>
-          <Notices room={room} notice={notice} onDismiss={() => { setNotice(''); }} />
+          <Notices room={room} notice={notice} onDismiss={() => { setNotice(''); }}>
+            <Waiting count={panelOpen ? 0 : (host.lobby?.waiting.length ?? 0)} onShow={openPanel} />
+            <Request ask={ask} onAnswer={(yes) => {
+              answered();
+              if (yes) void (ask === 'camera' ? actions.camera(true) : actions.microphone(true));
+            }} />
+          </Notices>
           <Stage actions={actions} onMore={openPanel} />
         </main>
-        {panelOpen && <ParticipantsPanel onClose={closePanel} />}
+        {panelOpen && <ParticipantsPanel host={host} onClose={closePanel} />}
       </div>
       <ControlBar ref={bar} room={room} title={title} actions={actions} report={setNotice}
         panelOpen={panelOpen} onPanel={(open) => { if (open) openPanel(); else closePanel(); }} />

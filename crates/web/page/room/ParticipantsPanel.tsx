@@ -1,18 +1,27 @@
 import { useParticipants } from '@livekit/components-react';
 import { type Participant, RoomEvent } from 'livekit-client';
-import { useEffect, useRef } from 'react';
-import { Button } from 'react-aria-components';
+import { type SubmitEvent, useEffect, useRef, useState } from 'react';
+import { Button, Input, TextField } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { gradientIndex, initials } from '../lib/initials';
 import gradients from '../ui/gradients.module.css';
 import { CameraIcon, CameraOffIcon, CloseIcon, MicIcon, MicOffIcon, RoomSystemIcon, ScreenIcon } from '../ui/icons';
-import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, usePendingCall, useSharing } from './participantState';
+import type { Host } from './host';
+import hostStyles from './host.module.css';
+import { HostTools } from './LobbyList';
+import { ParticipantMenu } from './ParticipantMenu';
+import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
 import styles from './panel.module.css';
 
 const MEMBERSHIP = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected];
 
-export function ParticipantsPanel({ onClose }: { onClose: () => void }) {
+interface Props {
+  host: Host;
+  onClose: () => void;
+}
+
+export function ParticipantsPanel({ host, onClose }: Props) {
   const { t } = useTranslation();
   const participants = useParticipants({ updateOnlyOn: MEMBERSHIP });
   const heading = useRef<HTMLHeadingElement>(null);
@@ -36,53 +45,105 @@ export function ParticipantsPanel({ onClose }: { onClose: () => void }) {
           <CloseIcon />
         </Button>
       </header>
+      <HostTools host={host} />
       <ul className={styles['list']}>
-        {participants.map((participant) => <Row key={participant.identity} participant={participant} />)}
+        {participants.map((participant) => <Row key={participant.identity} participant={participant} host={host} />)}
       </ul>
     </aside>
   );
 }
 
 /** Tests find a row by `data-roster-identity`; `data-call` is the state of a call not yet answered. */
-function Row({ participant }: { participant: Participant }) {
+function Row({ participant, host }: { participant: Participant; host: Host }) {
   const { t } = useTranslation();
   const name = useName(participant);
-  const micOn = useMicrophoneOn(participant);
-  const cameraOn = useCameraOn(participant);
-  const sharing = useSharing(participant);
   const call = usePendingCall(participant);
+  const role = useRole(participant);
+  const [renaming, setRenaming] = useState(false);
   const roomSystem = isRoomSystem(participant);
   const gradient = gradients[`gradient${String(gradientIndex(participant.identity, 6))}`];
+  const detail = roomSystem ? t('room.roomSystem') : role === 'host' ? t('host.role') : undefined;
   return (
     <li
       className={styles['row']}
       data-roster-identity={participant.identity}
       data-kind={roomSystem ? 'sip' : 'standard'}
       data-call={call}
+      data-role={role}
     >
       <span className={`${styles['avatar']} ${gradient}`} aria-hidden="true">
         {roomSystem ? <RoomSystemIcon size={18} /> : initials(name)}
       </span>
-      <span className={styles['who']}>
-        <span className={styles['name']}>
-          {name}
-          {participant.isLocal && ` (${t('room.you')})`}
-        </span>
-        {roomSystem && <span className={styles['detail']}>{t('room.roomSystem')}</span>}
-      </span>
-      {call !== undefined ? (
-        <span className={styles['call']}>{t(`call.${call}`)}</span>
+      {renaming ? (
+        <RenameForm name={name} onDone={(wanted) => {
+          setRenaming(false);
+          if (wanted !== undefined) host.act((control) => control.rename(participant.identity, wanted));
+        }} />
       ) : (
-        <span className={styles['states']}>
-          {sharing && <span role="img" aria-label={t('room.sharing')}><ScreenIcon size={18} /></span>}
-          <span role="img" aria-label={t(micOn ? 'room.unmuted' : 'room.muted')} data-off={!micOn}>
-            {micOn ? <MicIcon size={18} /> : <MicOffIcon size={18} />}
+        <>
+          <span className={styles['who']}>
+            <span className={styles['name']}>
+              {name}
+              {participant.isLocal && ` (${t('room.you')})`}
+            </span>
+            {detail !== undefined && <span className={styles['detail']}>{detail}</span>}
           </span>
-          <span role="img" aria-label={t(cameraOn ? 'room.cameraIsOn' : 'room.cameraIsOff')} data-off={!cameraOn}>
-            {cameraOn ? <CameraIcon size={18} /> : <CameraOffIcon size={18} />}
-          </span>
-        </span>
+          {call !== undefined ? <span className={styles['call']}>{t(`call.${call}`)}</span> : <States participant={participant} />}
+          {host.isHost && (
+            <ParticipantMenu participant={participant} host={host} onRename={() => { setRenaming(true); }} />
+          )}
+        </>
       )}
     </li>
+  );
+}
+
+function States({ participant }: { participant: Participant }) {
+  const { t } = useTranslation();
+  const micOn = useMicrophoneOn(participant);
+  const cameraOn = useCameraOn(participant);
+  const sharing = useSharing(participant);
+  return (
+    <span className={styles['states']}>
+      {sharing && <span role="img" aria-label={t('room.sharing')}><ScreenIcon size={18} /></span>}
+      <span role="img" aria-label={t(micOn ? 'room.unmuted' : 'room.muted')} data-off={!micOn}>
+        {micOn ? <MicIcon size={18} /> : <MicOffIcon size={18} />}
+      </span>
+      <span role="img" aria-label={t(cameraOn ? 'room.cameraIsOn' : 'room.cameraIsOff')} data-off={!cameraOn}>
+        {cameraOn ? <CameraIcon size={18} /> : <CameraOffIcon size={18} />}
+      </span>
+    </span>
+  );
+}
+
+/** `onDone` without a name: it stays as it is. */
+function RenameForm({ name, onDone }: { name: string; onDone: (wanted: string | undefined) => void }) {
+  const { t } = useTranslation();
+  const [wanted, setWanted] = useState(name);
+  const submit = (event: SubmitEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const trimmed = wanted.trim();
+    onDone(trimmed === '' || trimmed === name ? undefined : trimmed);
+  };
+  return (
+    <form className={hostStyles['rename']} onSubmit={submit}>
+      <TextField
+        // It stands where the menu was that was just used.
+        // eslint-disable-next-line jsx-a11y/no-autofocus
+        autoFocus
+        aria-label={t('host.newName')}
+        className={hostStyles['who'] ?? ''}
+        value={wanted}
+        onChange={setWanted}
+        maxLength={64}
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') onDone(undefined);
+          else event.continuePropagation();
+        }}
+      >
+        <Input className={hostStyles['input'] ?? ''} />
+      </TextField>
+      <Button type="submit" className={hostStyles['button'] ?? ''}>{t('host.save')}</Button>
+    </form>
   );
 }

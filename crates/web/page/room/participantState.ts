@@ -2,6 +2,7 @@ import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind,
 import { useCallback, useSyncExternalStore } from 'react';
 
 import { type CallStatus, pendingCall } from '../lib/callStatus';
+import { ROLE } from '../lib/control';
 
 const TRACKS = [
   ParticipantEvent.TrackMuted,
@@ -54,6 +55,8 @@ const cameras = (participant: Participant): TrackPublication[] =>
 
 export const isRoomSystem = (participant: Participant): boolean => participant.kind === ParticipantKind.SIP;
 
+const role = (participant: Participant): string => participant.attributes[ROLE] ?? 'presenter';
+
 export const useName = (participant: Participant) => useValue(participant, NAME, displayName);
 export const useMicrophoneOn = (participant: Participant) => useValue(participant, TRACKS, microphoneOn);
 export const useCameraOn = (participant: Participant) => useValue(participant, TRACKS, cameraOn);
@@ -65,4 +68,5 @@ export const useCameras = (participant: Participant): TrackPublication[] => {
 export const useSharing = (participant: Participant) => useValue(participant, TRACKS, sharing);
 export const useSpeaking = (participant: Participant) => useValue(participant, SPEAKING, speaking);
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
+export const useRole = (participant: Participant) => useValue(participant, ATTRIBUTES, role);
 export const usePendingCall = (participant: Participant) => useValue(participant, ATTRIBUTES, call);

@@ -57,6 +57,7 @@ export const PeopleIcon = icon(
 export const LeaveIcon = icon(
   <path d="M14 4.5H6.5a1.5 1.5 0 0 0-1.5 1.5v12a1.5 1.5 0 0 0 1.5 1.5H14M10 12h10.5M17 8.5l3.5 3.5-3.5 3.5" />,
 );
+export const MoreIcon = icon(<path d="M12 5v.1M12 12v.1M12 19v.1" strokeWidth="3" />);
 export const CloseIcon = icon(<path d="m6 6 12 12M18 6 6 18" />);
 export const ChevronIcon = icon(<path d="m7 10 5 5 5-5" />);
 export const ChevronUpIcon = icon(<path d="m7 14 5-5 5 5" />);
