@@ -1,5 +1,6 @@
 //! Coming, changing and going.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use types::PeerId;
@@ -64,7 +65,7 @@ impl Room {
         if !member.permissions.update_own {
             return Err(Refusal::NotAllowed("change its own name, metadata or attributes"));
         }
-        check_role(&change)?;
+        check_role(&change, member)?;
         member.change(change)?;
         self.announce(peer);
         Ok(())
@@ -100,9 +101,14 @@ impl Room {
     }
 }
 
-/// Roles are given by hosts alone.
-pub(crate) fn check_role(change: &MemberChange) -> Result<(), Refusal> {
-    if change.attributes.contains_key(ROLE_ATTRIBUTE) {
+/// Roles are given by hosts alone. Clients may repeat what they read.
+pub(crate) fn check_role(change: &MemberChange, member: &Member) -> Result<(), Refusal> {
+    let shown = |attributes: &BTreeMap<String, String>| {
+        attributes.get(ROLE_ATTRIBUTE).filter(|it| !it.is_empty()).cloned()
+    };
+    let changes = change.attributes.contains_key(ROLE_ATTRIBUTE)
+        && shown(&change.attributes) != shown(&member.attributes);
+    if changes {
         return Err(Refusal::NotAllowed("change a role by an attribute"));
     }
     Ok(())

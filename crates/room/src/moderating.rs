@@ -55,8 +55,8 @@ impl Room {
         change: MemberChange,
         permissions: Option<Permissions>,
     ) -> Result<(), Refusal> {
-        check_role(&change)?;
         let member = self.by_identity(identity)?;
+        check_role(&change, member)?;
         member.change(change)?;
         let peer = member.peer;
         if let Some(permissions) = permissions {

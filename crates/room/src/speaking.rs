@@ -6,6 +6,7 @@ use types::{PeerId, TrackId};
 
 use crate::command::Refusal;
 use crate::effect::{Effect, Notice, Quality, SpeakerView};
+use crate::member::Hold;
 use crate::room::Room;
 
 /// Louder than this counts as speech (LiveKit's servers use 35 as well).
@@ -34,7 +35,11 @@ pub struct Foremost {
 
 impl Room {
     pub(crate) fn level(&mut self, track: TrackId, dbov: f32, now: Instant) {
-        let Some((peer, _)) = self.owner_of(track) else { return };
+        let Some((peer, owned)) = self.owner_of(track) else { return };
+        if owned.hold != Hold::No {
+            // Nobody hears it, whatever its client sends.
+            return;
+        }
         let Some(member) = self.members.get_mut(&peer) else { return };
         let loudness = &mut member.loudness;
         let speaks = dbov > SPEECH_DBOV;

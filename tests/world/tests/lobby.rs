@@ -88,7 +88,8 @@ fn whoever_is_muted_is_not_heard_whatever_its_client_does() {
     anna.joins(&mut world);
     boris.joins(&mut world);
     hall.calls(&mut world);
-    let all_heard = || anna.hears(BLUE) && anna.hears(GREEN) && hall.hears(BLUE) && boris.hears(RED);
+    let all_heard =
+        || anna.hears(BLUE) && anna.hears(GREEN) && hall.hears(BLUE) && boris.hears(RED);
     world.until(seconds(8), all_heard);
     world.acts(Act::MuteAll { allow_unmute: Some(false) });
     world.pass(seconds(2));

@@ -6,6 +6,7 @@
 mod bridge;
 mod dialing;
 mod hostile;
+mod lobby;
 mod peers;
 mod raw;
 mod rfc4475;

@@ -15,7 +15,7 @@ use conference::access::Grant;
 use conference::{ExecuteError, MeetingHandle};
 use livekit_protocol as lk;
 use prost::Message;
-use room::ParticipantView;
+use room::{Act, Actor, Command, ParticipantView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::MeetingId;
@@ -139,10 +139,16 @@ impl Call {
     }
 
     /// The running meeting that the token may administer.
-    fn administered(&self, room: &str) -> Result<MeetingHandle, TwirpError> {
+    async fn administered(&self, room: &str) -> Result<MeetingHandle, TwirpError> {
         self.needs_admin(room)?;
         let id = meeting_id(room)?;
-        self.state.conference.find(&id).ok_or_else(TwirpError::no_such_room)
+        let meeting = self.state.conference.find(&id).ok_or_else(TwirpError::no_such_room)?;
+        if let Some(identity) = self.grant.identity.clone() {
+            // A participant that handed the meeting over, or was put out, rules it no more.
+            let actor = Actor::Holder { identity, admin: true };
+            meeting.execute(Command::Steer { actor, act: Act::Look }).await?;
+        }
+        Ok(meeting)
     }
 }
 

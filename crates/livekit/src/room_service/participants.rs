@@ -28,7 +28,7 @@ impl Call {
 
     pub(super) async fn participant(&self) -> Result<Response, TwirpError> {
         let request: lk::RoomParticipantIdentity = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         let view = find(&meeting, &request.identity).await?;
         self.respond(&outward::participant(&view))
     }
@@ -36,7 +36,7 @@ impl Call {
     /// Puts somebody out. It may come back, unless its tokens are revoked.
     pub(super) async fn remove_participant(&self) -> Result<Response, TwirpError> {
         let request: lk::RoomParticipantIdentity = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         let identity = Identity::new(request.identity);
         if request.revoke_token_ts > 0 {
             let meeting = meeting.id().clone();
@@ -48,7 +48,7 @@ impl Call {
 
     pub(super) async fn mute_track(&self) -> Result<Response, TwirpError> {
         let request: lk::MuteRoomTrackRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         let track = TrackSid::new(request.track_sid.clone());
         let identity = Identity::new(request.identity.clone());
         meeting.execute(Command::MuteTrack { identity, track, muted: request.muted }).await?;
@@ -59,7 +59,7 @@ impl Call {
 
     pub(super) async fn update_participant(&self) -> Result<Response, TwirpError> {
         let request: lk::UpdateParticipantRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         let before = find(&meeting, &request.identity).await?;
         let text = |text: String| (!text.is_empty()).then_some(text);
         let attributes: BTreeMap<_, _> = request.attributes.into_iter().collect();
@@ -79,7 +79,7 @@ impl Call {
     /// Has a participant take tracks, or drop them. Tracks that are not there are passed over.
     pub(super) async fn update_subscriptions(&self) -> Result<Response, TwirpError> {
         let request: lk::UpdateSubscriptionsRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         let peer = find(&meeting, &request.identity).await?.peer;
         let tracks = listed(request.track_sids, request.participant_tracks);
         let tracks = tracks.into_iter().map(TrackSid::new).collect();

@@ -50,7 +50,7 @@ impl Failure {
 impl Call {
     pub(super) async fn perform_rpc(&self) -> Result<Response, TwirpError> {
         let request: lk::PerformRpcRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         if request.destination_identity.is_empty() {
             return Err(TwirpError::invalid("destination identity is required"));
         }

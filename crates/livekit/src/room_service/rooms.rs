@@ -94,7 +94,7 @@ impl Call {
 
     pub(super) async fn update_room_metadata(&self) -> Result<Response, TwirpError> {
         let request: lk::UpdateRoomMetadataRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         check_metadata(&request.metadata)?;
         meeting.execute(Command::SetMetadata(request.metadata)).await?;
         self.respond_room(&meeting).await
@@ -102,7 +102,7 @@ impl Call {
 
     pub(super) async fn send_data(&self) -> Result<Response, TwirpError> {
         let request: lk::SendDataRequest = self.request()?;
-        let meeting = self.administered(&request.room)?;
+        let meeting = self.administered(&request.room).await?;
         if !matches!(request.nonce.len(), 0 | NONCE) {
             let message = format!("a nonce has {NONCE} bytes, this one {}", request.nonce.len());
             return Err(TwirpError::invalid(message));

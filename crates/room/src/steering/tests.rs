@@ -335,6 +335,10 @@ fn a_meeting_is_handed_over_and_the_new_host_stays_one() {
     let change = MemberChange { attributes, ..MemberChange::default() };
     let command = Command::ChangeMember { peer: story.peer(HOST), change };
     assert!(is_not_allowed(&story.handle(command)));
+    // Whoever repeats all its attributes changes nothing.
+    let attributes = story.view("anna").unwrap().attributes;
+    let change = MemberChange { attributes, ..MemberChange::default() };
+    story.handle(Command::ChangeMember { peer: story.peer("anna"), change }).unwrap();
 }
 
 #[test]
