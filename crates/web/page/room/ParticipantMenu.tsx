@@ -6,9 +6,9 @@ import type { Control } from '../lib/control';
 import { MoreIcon } from '../ui/icons';
 import type { Host } from './host';
 import styles from './host.module.css';
-import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, useRole } from './participantState';
+import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, useRole, useSharing } from './participantState';
 
-type Item = 'mute' | 'unmute' | 'askUnmute' | 'stopCamera' | 'askCamera' | 'rename' | 'makeHost' | 'makePresenter' | 'toLobby' | 'remove';
+type Item = 'mute' | 'unmute' | 'askUnmute' | 'stopCamera' | 'askCamera' | 'stopScreen' | 'rename' | 'makeHost' | 'makePresenter' | 'toLobby' | 'remove';
 
 interface Props {
   participant: Participant;
@@ -22,6 +22,7 @@ export function ParticipantMenu({ participant, host, onRename }: Props) {
   const name = useName(participant);
   const micOn = useMicrophoneOn(participant);
   const cameraOn = useCameraOn(participant);
+  const sharing = useSharing(participant);
   const role = useRole(participant);
   const room = isRoomSystem(participant);
   const { identity, isLocal } = participant;
@@ -30,6 +31,7 @@ export function ParticipantMenu({ participant, host, onRename }: Props) {
     unmute: (control) => control.mute(identity, 'microphone', false),
     askUnmute: (control) => control.ask(identity, 'unmute'),
     stopCamera: (control) => control.mute(identity, 'camera', true),
+    stopScreen: (control) => control.mute(identity, 'screen', true),
     askCamera: (control) => control.ask(identity, 'camera'),
     makeHost: (control) => control.setRole(identity, 'host'),
     makePresenter: (control) => control.setRole(identity, 'presenter'),
@@ -39,8 +41,10 @@ export function ParticipantMenu({ participant, host, onRename }: Props) {
   const others: Item[] = [
     micOn ? 'mute' : room ? 'unmute' : 'askUnmute',
     ...(cameraOn ? ['stopCamera' as const] : room ? [] : ['askCamera' as const]),
+    ...(sharing ? ['stopScreen' as const] : []),
     'rename',
-    role === 'host' ? 'makePresenter' : 'makeHost',
+    // Nobody would be there to steer.
+    ...(room ? [] : [role === 'host' ? ('makePresenter' as const) : ('makeHost' as const)]),
     'toLobby',
     'remove',
   ];
