@@ -1,6 +1,7 @@
 //! Backup and restore.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ pub async fn a_backup_is_restored_into_either_database(database: &Database) {
     // Into a new SQLite, and from there back into an emptied database of the first kind.
     let sqlite = Database { url: format!("sqlite:{}/new/b.db", folder.path().display()) };
     assert_eq!(store::restore(&sqlite.url, &file).await.unwrap(), made);
+    assert_eq!(rights(&folder.path().join("new/b.db")), 0o600);
     let store = sqlite.open().await;
     assert!(content(&store).await == was);
     assert_eq!(audit::verify(&store).await, Ok(700));
@@ -93,7 +95,12 @@ pub async fn a_backup_is_restored_into_either_database(database: &Database) {
     store.close().await;
 }
 
-/// Its lines but for nothing: those of two backups of the same content are the same.
+/// Who may read it.
+fn rights(file: &Path) -> u32 {
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
+/// What it says; two backups of the same content say the same.
 fn lines(file: &Path) -> String {
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(file).unwrap()).read_to_string(&mut text).unwrap();
@@ -222,6 +229,7 @@ pub async fn nothing_is_written_over(database: &Database) {
     let store = database.open().await;
     store.write(&[insert("a", draft("{}"))], &[], NOW).await.unwrap();
     store.backup(&file, NOW).await.unwrap();
+    assert_eq!(rights(&file), 0o600);
     let was = std::fs::read(&file).unwrap();
     let exists = store.backup(&file, NOW).await.unwrap_err();
     assert!(matches!(exists, BackupError::Exists), "{exists}");

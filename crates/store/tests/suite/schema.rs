@@ -1,5 +1,8 @@
 //! Opening a store.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
 use conference::store::{Store, StoreError};
 use store::{BackupError, Options};
 
@@ -52,7 +55,28 @@ pub async fn a_schema_of_the_future_is_refused(database: &Database) {
     store.close().await;
 }
 
+/// What is logged, kept.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 pub async fn a_wrong_place_is_told_without_its_password(database: &Database) {
+    let told = Told::default();
+    let writer = told.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _listening = tracing::subscriber::set_default(subscriber);
     let wrong = match database.is_sqlite() {
         true => "sqlite:/dev/null/plenum.db".to_owned(),
         false => database.url.replace("hush%21hush", "geheim%21geheim"),
@@ -62,12 +86,16 @@ pub async fn a_wrong_place_is_told_without_its_password(database: &Database) {
     let unknown = "mysql://plenum:geheim%21geheim@127.0.0.1/plenum".to_owned();
     for url in [wrong, gone, odd, unknown, "sqlite:".to_owned()] {
         let error = store::open(&url, &Options::default()).await.expect_err(&url);
-        let (told, whole) = (error.to_string(), format!("{error:?}"));
-        assert!(!told.contains("geheim") && !whole.contains("geheim"), "{told} {whole}");
+        let (short, whole) = (error.to_string(), format!("{error:?}"));
+        assert!(!short.contains("geheim") && !whole.contains("geheim"), "{short} {whole}");
         assert!(matches!(error, StoreError::Unavailable(_)), "{whole}");
     }
     let store = database.open().await;
     let whole = format!("{store:?}");
     assert!(whole.contains("SqlStore") && !whole.contains("hush"), "{whole}");
+    store.write(&[insert("a", draft("{}"))], &[], NOW).await.unwrap();
     store.close().await;
+    let told = String::from_utf8(told.0.lock().unwrap().clone()).unwrap();
+    assert!(told.contains("the store is open"), "{told}");
+    assert!(!told.contains("geheim") && !told.contains("hush"), "{told}");
 }
