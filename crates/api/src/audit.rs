@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use conference::people::Right;
-use conference::store::audit::ChainCheck;
+use conference::store::audit::{self, VerifyError};
 use conference::store::{AuditEntry, AuditQuery, Search};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,9 +13,6 @@ use crate::Api;
 use crate::caller::Caller;
 use crate::problem::{Problem, store_failed};
 use crate::wire::{Asked, limit, read_time, search_text, written};
-
-/// Entries that are verified at a time.
-const SLICE: u32 = 1000;
 
 /// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,8 +93,8 @@ pub struct LogQuery {
 pub struct VerifiedAnswer {
     /// Whether every entry is as it was written, and none is missing.
     intact: bool,
-    /// Entries that were followed.
-    entries: u64,
+    /// How many entries it has; null where it is not intact.
+    entries: Option<u64>,
     /// The last one's hash: whoever noted it elsewhere can compare.
     head: Option<String>,
     /// What is wrong; null where nothing is.
@@ -172,24 +169,11 @@ pub async fn verify(
     };
     let store = api.people()?.records().store();
     let head = store.audit_head().await.map_err(store_failed)?;
-    let last = head.as_ref().map_or(0, |it| it.0);
-    let mut check = ChainCheck::default();
-    let mut found = Ok(());
-    while found.is_ok() && check.number() < last {
-        let query = AuditQuery { after: check.number(), limit: SLICE, ..AuditQuery::default() };
-        // What was written since is not looked at.
-        let entries = store.audit(&query).await.map_err(store_failed)?;
-        let entries: Vec<_> = entries.into_iter().take_while(|it| it.number <= last).collect();
-        if entries.is_empty() {
-            break;
-        }
-        found = entries.iter().try_for_each(|it| check.follow(it));
-    }
-    let found = found.and_then(|()| check.finish(head.as_ref()));
-    Ok(Json(VerifiedAnswer {
-        intact: found.is_ok(),
-        entries: check.number(),
-        head: head.map(|it| it.1),
-        problem: found.err().map(|it| it.to_string()),
-    }))
+    let (entries, problem) = match audit::verify(store).await {
+        Ok(entries) => (Some(entries), None),
+        Err(VerifyError::Chain(error)) => (None, Some(error.to_string())),
+        Err(VerifyError::Store(error)) => return Err(store_failed(error)),
+    };
+    let head = head.map(|it| it.1);
+    Ok(Json(VerifiedAnswer { intact: problem.is_none(), entries, head, problem }))
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use auth::{KeyError, LocalVault, MasterKey};
 use conference::people::{FirstPassword, People, PeopleError, VaultError};
-use conference::store::{Act, Actor, Batch, Outcome, Records, StoreError, Target};
+use conference::store::{Act, Actor, Batch, History, Outcome, Records, StoreError, Target};
+use store::SqlStore;
 use types::Timestamp;
 
 use crate::config::{Config, ConfigError, Data, read_secret_file};
@@ -52,6 +53,8 @@ pub enum KeepingError {
 /// What is kept, open.
 pub struct Kept {
     pub people: People,
+    /// The database, to be closed at the end.
+    pub store: Arc<SqlStore>,
     /// The first account's name and password, at the first start alone.
     pub first: Option<(String, FirstPassword)>,
 }
@@ -62,17 +65,24 @@ pub async fn open(config: &Config) -> Result<Kept, KeepingError> {
     make_folder(folder)?;
     let vault = LocalVault::new(&MasterKey::in_file(&key_file(&config.data))?)?;
     let store = store::open(&database(&config.data)?, &store::Options::default()).await?;
-    let people = People::new(Records::new(Arc::new(store)), Arc::new(vault));
+    let store = Arc::new(store);
+    // What a crash left going on is over, before anything new begins.
+    let left = store.end_history_left_open().await?;
+    if left > 0 {
+        tracing::warn!(left, "the server did not end well last time: what went on then is ended");
+    }
+    let people = People::new(Records::new(store.clone()), Arc::new(vault));
     let first = people.first_start(now()).await?;
     note(&people, "server.start").await?;
-    Ok(Kept { people, first })
+    Ok(Kept { people, store, first })
 }
 
-/// The last entry before the program ends.
-pub async fn close(people: &People) {
+/// Writes the last entry of the audit log, and closes the database.
+pub async fn close(people: &People, store: &SqlStore) {
     if let Err(error) = note(people, "server.stop").await {
         tracing::warn!(%error, "the end does not stand in the audit log");
     }
+    store.close().await;
 }
 
 async fn note(people: &People, action: &str) -> Result<(), StoreError> {

@@ -85,7 +85,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         .add_random(PAGE_KEY, KeyRights::default())
         .map_err(|error| set_up(error.to_string()))?;
 
-    let Kept { people, first } = keeping::open(&config).await?;
+    let Kept { people, store, first } = keeping::open(&config).await?;
     let (shards, ice_tcp) = start_shards(&config)?;
     let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
     let keys = Arc::new(std::mem::take(&mut config.keys));
@@ -146,7 +146,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     servers.stop(HTTP_FAREWELL).await;
     counting.abort();
     purging.abort();
-    keeping::close(&people).await;
+    keeping::close(&people, &store).await;
     drop(ice_tcp);
     tracing::info!("stopped");
     Ok(())
