@@ -23,17 +23,17 @@ fn killed(name: &str, times: usize) {
     for round in 0..times {
         let server = Server::start(&story);
         let stopping = AtomicBool::new(false);
+        let sign_in = || Page::sign_in(&server, &admin, PASSWORD).expect("signs in");
+        let pages: Vec<_> = (0..WRITERS).map(|_| sign_in()).collect();
         let written: Vec<String> = std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..WRITERS)
-                .map(|writer| {
-                    let (server, stopping, admin) = (&server, &stopping, &admin);
-                    scope.spawn(move || {
-                        let page = Page::sign_in(server, admin, PASSWORD).expect("signs in");
-                        write_until(&page, stopping, &format!("r{round}w{writer}"))
-                    })
+            let writers: Vec<_> = (0..)
+                .zip(&pages)
+                .map(|(writer, page)| {
+                    let (stopping, prefix) = (&stopping, format!("r{round}w{writer}"));
+                    scope.spawn(move || write_until(page, stopping, &prefix))
                 })
                 .collect();
-            // Between 40 and 440 ms after it listens, spread evenly.
+            // Between 40 and 440 ms after they begin, spread evenly.
             let moment = Duration::from_millis(40 + (round as u64 * 137) % 400);
             let since = Instant::now();
             while since.elapsed() < moment {
@@ -43,6 +43,7 @@ fn killed(name: &str, times: usize) {
             stopping.store(true, Ordering::Relaxed);
             writers.into_iter().flat_map(|it| it.join().expect("a writer")).collect()
         });
+        drop(pages);
         server.kill();
         answered.extend(written);
     }

@@ -38,6 +38,9 @@ impl FromRequestParts<Api> for WhoAsks {
             Some(token) => {
                 Ok(Self::Holder { token: token.to_owned(), from: caller::client(parts)? })
             }
+            None if api.people.is_none() => Err(unauthorized(
+                "send a token for this meeting: Authorization: Bearer …".to_owned(),
+            )),
             None => Caller::from_request_parts(parts, api).await.map(|it| Self::Account(it.into())),
         }
     }

@@ -157,19 +157,16 @@ pub fn router(state: Api) -> Router {
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
-        // A poll waits longer than other requests may take, and has no body that could drip in.
-        .merge(
-            Router::new()
-                .route(
-                    "/api/v1/meetings/{id}/lobby/{who}",
-                    get(waiting::poll).delete(waiting::leave),
-                )
-                .layer(DefaultBodyLimit::max(MAX_BODY)),
-        )
+        .merge(patient().split_for_parts().0.layer(DefaultBodyLimit::max(MAX_BODY)))
         .with_state(state)
 }
 
-/// Everything that the description describes.
+/// What waits longer than other requests may take, and has no body that could drip in.
+fn patient() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(waiting::poll, waiting::leave))
+}
+
+/// Everything else that the description describes.
 fn routes() -> OpenApiRouter<Api> {
     use people::{accounts, session, sessions, tokens};
     OpenApiRouter::new()
@@ -191,7 +188,6 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::end))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
-        .routes(routes!(waiting::poll, waiting::leave))
         .merge(steering())
 }
 

@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::problem::ProblemBody;
-use crate::{Api, routes};
+use crate::{Api, patient, routes};
 
 /// What stands above the endpoints.
 #[derive(utoipa::OpenApi)]
@@ -88,6 +88,7 @@ pub fn description() -> String {
 fn described() -> OpenApi {
     let mut api = Head::openapi();
     api.merge(routes().to_openapi());
+    api.merge(patient().to_openapi());
     Securities.modify(&mut api);
     Problems.modify(&mut api);
     api

@@ -88,8 +88,8 @@ fn waiting_on(ticket: String, meeting: Option<MeetingAnswer>) -> Response {
 }
 
 /// Waits for a host's decision: once there is one, as joining answers; 202 while there is none.
-#[utoipa::path(get, path = "/api/v1/meetings/{id}/lobby/{ticket}", tag = "meetings",
-    operation_id = "wait_in_lobby", params(("id" = String, Path), ("ticket" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/lobby/{who}", tag = "meetings",
+    operation_id = "wait_in_lobby", params(("id" = String, Path), ("who" = String, Path, description = "The ticket")),
     responses((status = 200, body = JoinAnswer), (status = 202, body = WaitingAnswer)),
     security(()))]
 pub async fn poll(
@@ -121,8 +121,8 @@ async fn fate(waiting: &Waiting) -> Option<Fate> {
 }
 
 /// Waits no more.
-#[utoipa::path(delete, path = "/api/v1/meetings/{id}/lobby/{ticket}", tag = "meetings",
-    operation_id = "leave_lobby", params(("id" = String, Path), ("ticket" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/meetings/{id}/lobby/{who}", tag = "meetings",
+    operation_id = "leave_lobby", params(("id" = String, Path), ("who" = String, Path, description = "The ticket")),
     responses((status = 204, description = "Gone")), security(()))]
 pub async fn leave(
     State(api): State<Api>,

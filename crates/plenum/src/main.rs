@@ -60,11 +60,11 @@ enum Command {
 #[derive(Clone, Debug, Args)]
 struct Settings {
     /// The configuration; plenum.toml in this folder if there is one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// For trying out: on this machine alone, any name is a meeting, key devkey with secret
     /// "secret".
-    #[arg(long)]
+    #[arg(long, global = true)]
     dev: bool,
 }
 

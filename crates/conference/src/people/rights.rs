@@ -251,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/people.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once("<!-- rights -->\n").unwrap();
+        let (table, after) = rest.split_once("<!-- /rights -->").unwrap();
+        if std::env::var_os("PLENUM_WRITE_DOCS").is_some() {
+            let table = markdown();
+            let text = format!("{before}<!-- rights -->\n{table}<!-- /rights -->{after}");
+            std::fs::write(path, text).unwrap();
+            return;
+        }
+        assert_eq!(table, markdown(), "run it again with PLENUM_WRITE_DOCS=1");
+    }
+
+    #[test]
     fn roles_are_as_narrow_as_they_are_called() {
         let rights = |role: AccountRole| -> Vec<&str> {
             TABLE.iter().filter(|it| it.3.contains(&role)).map(|it| it.1).collect()

@@ -79,9 +79,9 @@ mod tests {
         ]);
         assert_eq!(
             table_text(&list, &["name", "signed_in", "by.name", "scopes"]),
-            "NAME        SIGNED IN  BY NAME  SCOPES\n\
-             anna        -          root     a, b\n\
-             борис [2J   yes        -\n"
+            "NAME       SIGNED IN  BY NAME  SCOPES\n\
+             anna       -          root     a, b\n\
+             борис [2J  yes        -\n"
         );
     }
 }
