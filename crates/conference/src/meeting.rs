@@ -222,6 +222,7 @@ pub(crate) fn start(
     let room = Room::new(settings, now);
     let observer = Observer::new(events, id.clone(), sid.clone(), &room);
     let meeting = Meeting {
+        id: id.clone(),
         clock,
         room,
         observer,
@@ -246,6 +247,7 @@ struct Waiter {
 }
 
 struct Meeting {
+    id: MeetingId,
     clock: Clock,
     room: Room,
     observer: Observer,
@@ -417,7 +419,7 @@ impl Meeting {
         let note = Steering::of(&command);
         let done = self.room.handle(command, self.clock.now());
         if let Some(note) = note {
-            note.write(done.as_ref().err());
+            note.write(&self.id, done.as_ref().err());
         }
         let effects = done?;
         let roster = |it: &Effect| {
@@ -566,7 +568,7 @@ struct Steering {
 impl Steering {
     fn of(command: &Command) -> Option<Self> {
         let Command::Steer { actor, act } = command else { return None };
-        // Whoever but looks changes nothing.
+        // Whoever only looks changes nothing.
         let changes = *act != room::Act::Look;
         changes.then(|| Self {
             actor: actor.to_string(),
@@ -575,12 +577,14 @@ impl Steering {
         })
     }
 
-    fn write(&self, refusal: Option<&Refusal>) {
+    fn write(&self, meeting: &MeetingId, refusal: Option<&Refusal>) {
         let Self { actor, act, target } = self;
         let target = target.as_ref().map(tracing::field::display);
         match refusal {
-            None => tracing::info!(actor, act, target, "a host acts"),
-            Some(refusal) => tracing::info!(actor, act, target, %refusal, "an act is refused"),
+            None => tracing::info!(%meeting, actor, act, target, "a host acts"),
+            Some(refusal) => {
+                tracing::info!(%meeting, actor, act, target, %refusal, "an act is refused");
+            }
         }
     }
 }

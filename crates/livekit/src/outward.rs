@@ -325,3 +325,27 @@ fn layers_wanted(sid: &str, mime: &str, layers: [bool; 3]) -> lk::SubscribedQual
         subscribed_qualities: qualities,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use room::LiveSettings;
+
+    use super::*;
+
+    #[test]
+    fn what_the_signalling_has_no_word_for_goes_as_data_of_the_servers() {
+        let live = LiveSettings { locked: true, ..LiveSettings::default() };
+        for (notice, topic, text) in [
+            (Notice::Asked(Ask::Unmute), "plenum.request", r#"{"ask":"unmute"}"#),
+            (Notice::Asked(Ask::Camera), "plenum.request", r#"{"ask":"camera"}"#),
+            (Notice::Lobby(LobbyNews { live, waiting: 3 }), "plenum.lobby", r#""waiting":3"#),
+        ] {
+            let Told::Data(packet) = super::notice(notice, false) else { panic!("signalling") };
+            assert!(packet.participant_identity.is_empty(), "no participant sends it");
+            let Some(lk::data_packet::Value::User(user)) = packet.value else { panic!("no data") };
+            assert_eq!(user.topic.as_deref(), Some(topic));
+            let json = String::from_utf8(user.payload).unwrap();
+            assert!(json.contains(text), "{json}");
+        }
+    }
+}

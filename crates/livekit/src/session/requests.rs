@@ -40,11 +40,7 @@ impl Session {
                 }
             }
             Request::AddTrack(request) => self.add_track(request).await?,
-            Request::Mute(mute) => {
-                let change = TrackChange::Muted(mute.muted);
-                let track = TrackSid::new(mute.sid);
-                self.ask(Command::ChangeTrack { peer, track, change }).await;
-            }
+            Request::Mute(mute) => self.mute(mute).await?,
             Request::UpdateVideoTrack(update) => {
                 let change = TrackChange::Size { width: update.width, height: update.height };
                 let track = TrackSid::new(update.track_sid);
@@ -78,6 +74,18 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// A client that may not unmute is told that it is muted still: else its person would believe to
+    /// be heard.
+    async fn mute(&mut self, mute: lk::MuteTrackRequest) -> Result<(), Gone> {
+        let change = TrackChange::Muted(mute.muted);
+        let (peer, track) = (self.member.peer(), TrackSid::new(mute.sid.clone()));
+        let done = self.member.execute(Command::ChangeTrack { peer, track, change }).await;
+        if !matches!(done, Err(ExecuteError::Refused(Refusal::NotAllowed(_)))) {
+            return Ok(());
+        }
+        self.writer.send(Response::Mute(lk::MuteTrackRequest { sid: mute.sid, muted: true })).await
     }
 
     async fn add_track(&mut self, request: lk::AddTrackRequest) -> Result<(), Gone> {

@@ -9,7 +9,7 @@ import type { Actions } from './actions';
 import styles from './bar.module.css';
 import { DeviceMenu, DeviceSheet } from './DeviceLists';
 import { usePhone } from './hooks';
-import { useCameraOn, useMicrophoneOn, useSharing } from './participantState';
+import { useCameraOn, useMayPublish, useMicrophoneOn, useRole, useSharing } from './participantState';
 
 const MEMBERSHIP = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected];
 const SOUND = ['audioinput', 'audiooutput'] as const;
@@ -34,24 +34,26 @@ export function ControlBar({ ref, room, title, actions, report, panelOpen, onPan
   const micOn = useMicrophoneOn(me);
   const cameraOn = useCameraOn(me);
   const sharing = useSharing(me);
+  const mayPublish = useMayPublish(me);
+  const mayShare = useRole(me) !== 'attendee';
   const count = useParticipants({ updateOnlyOn: MEMBERSHIP }).length;
   return (
     <footer className={styles['bar']}>
       <p className={styles['title']} aria-hidden="true">{title}</p>
       <Toolbar ref={ref} aria-label={t('room.toolbar')} className={styles['toolbar'] ?? ''}>
         <div className={styles['split']}>
-          <Toggle label={t('room.microphone')} name="microphone" device on={micOn} onChange={(on) => void actions.microphone(on)}>
+          <Toggle label={t('room.microphone')} name="microphone" device isDisabled={!mayPublish} on={micOn} onChange={(on) => void actions.microphone(on)}>
             {micOn ? <MicIcon size={22} /> : <MicOffIcon size={22} />}
           </Toggle>
           {!phone && <DeviceMenu room={room} label={t('room.microphoneMenu')} kinds={SOUND} report={report} />}
         </div>
         <div className={styles['split']}>
-          <Toggle label={t('room.camera')} name="camera" device on={cameraOn} onChange={(on) => void actions.camera(on)}>
+          <Toggle label={t('room.camera')} name="camera" device isDisabled={!mayPublish} on={cameraOn} onChange={(on) => void actions.camera(on)}>
             {cameraOn ? <CameraIcon size={22} /> : <CameraOffIcon size={22} />}
           </Toggle>
           {!phone && <DeviceMenu room={room} label={t('room.cameraMenu')} kinds={PICTURE} report={report} />}
         </div>
-        {canShare() && (
+        {mayShare && canShare() && (
           <Toggle label={t('room.share')} name="screenshare" on={sharing} onChange={(on) => void actions.share(on)}>
             <ScreenIcon size={22} />
           </Toggle>
@@ -75,17 +77,19 @@ interface ToggleProps {
   name: string;
   /** A device that is off stands out; other toggles stand out when they are on. */
   device?: boolean;
+  isDisabled?: boolean;
   on: boolean;
   onChange: (on: boolean) => void;
   children: ReactNode;
 }
 
-function Toggle({ label, name, device = false, on, onChange, children }: ToggleProps) {
+function Toggle({ label, name, device = false, isDisabled = false, on, onChange, children }: ToggleProps) {
   return (
     <ToggleButton
       className={`${styles['button']} ${styles[device ? 'device' : 'view']}`}
       aria-label={label}
       data-attr={`controls-${name}`}
+      isDisabled={isDisabled}
       isSelected={on}
       onChange={onChange}
     >

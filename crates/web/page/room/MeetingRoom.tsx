@@ -87,6 +87,8 @@ function useStart(room: Room, wishes: DeviceWishes, actions: Actions): void {
   useEffect(() => {
     if (started.current === room) return;
     started.current = room;
+    // Who only listens is not told of a failure.
+    if (room.localParticipant.permissions?.canPublish === false) return;
     if (wishes.microphone) void actions.microphone(true);
     if (wishes.camera) void actions.camera(true);
   }, [room, wishes, actions]);

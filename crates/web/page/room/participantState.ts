@@ -15,6 +15,7 @@ const TRACKS = [
 const NAME = [ParticipantEvent.ParticipantNameChanged] as const;
 const SPEAKING = [ParticipantEvent.IsSpeakingChanged] as const;
 const QUALITY = [ParticipantEvent.ConnectionQualityChanged] as const;
+const PERMISSIONS = [ParticipantEvent.ParticipantPermissionsChanged] as const;
 const ATTRIBUTES = [ParticipantEvent.AttributesChanged] as const;
 
 /**
@@ -55,6 +56,7 @@ const cameras = (participant: Participant): TrackPublication[] =>
 
 export const isRoomSystem = (participant: Participant): boolean => participant.kind === ParticipantKind.SIP;
 
+const mayPublish = (participant: Participant): boolean => participant.permissions?.canPublish ?? true;
 const role = (participant: Participant): string => participant.attributes[ROLE] ?? 'presenter';
 
 export const useName = (participant: Participant) => useValue(participant, NAME, displayName);
@@ -68,5 +70,6 @@ export const useCameras = (participant: Participant): TrackPublication[] => {
 export const useSharing = (participant: Participant) => useValue(participant, TRACKS, sharing);
 export const useSpeaking = (participant: Participant) => useValue(participant, SPEAKING, speaking);
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
+export const useMayPublish = (participant: Participant) => useValue(participant, PERMISSIONS, mayPublish);
 export const useRole = (participant: Participant) => useValue(participant, ATTRIBUTES, role);
 export const usePendingCall = (participant: Participant) => useValue(participant, ATTRIBUTES, call);
