@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conference::access::{Admission, AdmissionError, Grant, Limiter, TooMany, VideoGrant};
 use rand::Rng;
@@ -92,7 +92,9 @@ impl Entry {
             None => sign(api, &self.grant)?,
         };
         let (identity, meeting) = (self.identity.clone(), self.meeting.clone());
-        Ok(Json(JoinAnswer { token, identity, meeting }).into_response())
+        // A poll asks for it by GET: it is for nobody else.
+        let private = [(header::CACHE_CONTROL, "no-store")];
+        Ok((private, Json(JoinAnswer { token, identity, meeting })).into_response())
     }
 }
 

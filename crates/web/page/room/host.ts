@@ -15,12 +15,20 @@ export interface Host {
 }
 
 /** What the server alone sends: what a participant sends comes with its name. */
-type OnData = (payload: Uint8Array, from?: RemoteParticipant, kind?: unknown, topic?: string) => void;
+type OnData = (
+  payload: Uint8Array,
+  from?: RemoteParticipant,
+  kind?: unknown,
+  topic?: string,
+  encryption?: unknown,
+  identity?: string,
+) => void;
 
 function useServerData(room: Room, wanted: string, hear: (payload: Uint8Array) => void): void {
   useEffect(() => {
-    const onData: OnData = (payload, from, _kind, topic) => {
-      if (from === undefined && topic === wanted) hear(payload);
+    const onData: OnData = (payload, from, _kind, topic, _encryption, identity = '') => {
+      // Whoever is hidden has an identity all the same.
+      if (from === undefined && identity === '' && topic === wanted) hear(payload);
     };
     room.on(RoomEvent.DataReceived, onData);
     return () => {
