@@ -102,3 +102,43 @@ pub async fn show(State(api): State<Api>) -> impl IntoResponse {
     let kind = (header::CONTENT_TYPE, "application/json");
     ([kind, (header::CACHE_CONTROL, "no-cache")], api.description.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients are written against this file: a change of it is a change for them.
+    #[test]
+    fn the_description_is_the_one_of_its_golden_file() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        if std::env::var_os("PLENUM_WRITE_DOCS").is_some() {
+            std::fs::write(path, description()).unwrap();
+        }
+        let golden = std::fs::read_to_string(path).unwrap();
+        let first = golden
+            .lines()
+            .zip(description().lines())
+            .find(|(a, b)| a != b)
+            .map(|it| format!("{} became {}", it.0, it.1));
+        assert!(
+            golden == description(),
+            "{first:?}: see to it, or run again with PLENUM_WRITE_DOCS=1"
+        );
+    }
+
+    #[test]
+    fn every_endpoint_has_a_name_of_its_own_and_says_what_it_needs() {
+        let mut api = described();
+        let mut names = std::collections::HashSet::new();
+        for (path, item) in &mut api.paths.paths {
+            for operation in operations(item) {
+                let name = operation.operation_id.clone().unwrap_or_default();
+                assert!(names.insert(name.clone()), "{name} stands twice: {path}");
+                assert!(operation.security.is_some(), "{name} does not say what it needs");
+                let told = operation.summary.is_some() || operation.description.is_some();
+                assert!(told, "{name} does not say what it does");
+            }
+        }
+        assert!(names.len() > 30, "{names:?}");
+    }
+}

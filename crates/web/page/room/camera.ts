@@ -85,7 +85,8 @@ export class Camera {
     try {
       await this.#me.publishTrack(successor, { videoCodec: codec });
     } catch {
-      this.#refusesH264 = true;
+      // What fails in VP8 is the connection, which asks anew when it is back.
+      if (codec === 'h264') this.#refusesH264 = true;
       this.#successor = undefined;
       successor.stop();
       return;
