@@ -1,6 +1,5 @@
 //! `plenum call`: has the running server call a room system, and tells how it goes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use types::LegLayout;
 
 use crate::Settings;
+use crate::admin::{encoded, own};
 use crate::certificate::Certificates;
 use crate::config::Config;
 use crate::serve::ServeError;
@@ -145,15 +145,6 @@ fn text(value: &Value, key: &str) -> String {
     value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// A path's segment: letters of other scripts and what has a meaning in a URI as `%xx`.
-fn encoded(segment: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    segment
-        .bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).into() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
 /// A server, and how it is spoken to.
 struct Server {
     server: fetch::Server,
@@ -166,12 +157,7 @@ impl Server {
         let token = token(config)?;
         let server = match given {
             Some(uri) => fetch::Server::of(&uri).map_err(|_| CallError::Server(uri))?,
-            None => {
-                let https = config.http.tls_listen.address().filter(|_| !config.dev);
-                let address = reached(https.unwrap_or(config.http.listen));
-                let (host, port) = (address.ip().to_string(), address.port());
-                fetch::Server { secure: https.is_some(), host, port }
-            }
+            None => own(config),
         };
         let tls = || {
             Certificates::open(config, SystemTime::now())?.sip_client(config.sip.ca_file.as_deref())
@@ -205,16 +191,6 @@ impl Server {
     }
 }
 
-/// Where a listener of this machine is reached from itself.
-fn reached(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 fn token(config: &Config) -> Result<String, CallError> {
     let issuer = config.keys.with(|rights| rights.sip_call).ok_or(CallError::NoKey)?;
     let sip = SipGrant { call: true, ..SipGrant::default() };
@@ -228,13 +204,6 @@ fn token(config: &Config) -> Result<String, CallError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_meeting_of_any_script_becomes_a_path() {
-        assert_eq!(encoded("board-1.x"), "board-1.x");
-        assert_eq!(encoded("совет"), "%D1%81%D0%BE%D0%B2%D0%B5%D1%82");
-        assert_eq!(encoded("a/b?c"), "a%2Fb%3Fc");
-    }
 
     #[test]
     fn every_state_has_its_exit_code() {

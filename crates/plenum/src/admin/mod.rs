@@ -16,6 +16,7 @@ use hyper::Uri;
 
 use crate::Settings;
 use remote::AdminError;
+pub use remote::{encoded, own};
 
 /// What every command has.
 #[derive(Clone, Debug, Args)]
