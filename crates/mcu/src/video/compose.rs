@@ -16,6 +16,8 @@ const CALM: Yuv = Yuv { y: 62, u: 138, v: 122 };
 const INK: Yuv = Yuv { y: 225, u: 128, v: 128 };
 /// Behind a name that stands on a picture.
 const STRIP: Yuv = Yuv { y: 32, u: 130, v: 127 };
+/// Letters below this height are no letters.
+const SMALLEST: u32 = 12;
 /// Lines of a text on a tile without a picture.
 const MAX_LINES: usize = 3;
 
@@ -188,7 +190,9 @@ impl Tile {
         let most = self.part.width.saturating_sub(size);
         let Label { name, large, .. } = &mut self.label;
         if large.is_empty() {
-            large.extend(name.lines().take(MAX_LINES).map(|line| render_text(line, size, most)));
+            let lines: Vec<&str> = name.lines().take(MAX_LINES).collect();
+            let size = legible(&lines, size, most);
+            large.extend(lines.iter().map(|line| render_text(line, size, most)));
         }
         let height = large.iter().map(TextImage::height).sum();
         let mut y = self.part.y + self.part.height.saturating_sub(height) / 2;
@@ -197,6 +201,20 @@ impl Tile {
             canvas.draw_text(line, x, y, INK);
             y += line.height();
         }
+    }
+}
+
+/// A text of several lines is a message: smaller letters rather than a cut end. A name is cut.
+fn legible(lines: &[&str], size: u32, most: u32) -> u32 {
+    if lines.len() < 2 {
+        return size;
+    }
+    let whole = most.saturating_mul(4);
+    let widths = lines.iter().map(|line| render_text(line, size, whole).width());
+    match widths.max() {
+        // One less: letters of another size are not as wide to the pixel.
+        Some(widest) if widest > most => (size * most / widest).saturating_sub(1).max(SMALLEST),
+        _ => size,
     }
 }
 
@@ -235,6 +253,25 @@ mod tests {
         assert!(canvas.update(&scene));
         assert_eq!(canvas.picture().pixel(20, 20), CALM);
     }
+
+    #[test]
+    fn a_message_is_written_smaller_rather_than_cut() {
+        let message =
+            ["Подождите, организатор вас впустит", "Please wait: the host will let you in"];
+        for (width, height) in [(1280, 720), (640, 360), (352, 288)] {
+            let size = (height / 8).clamp(12, 96);
+            let most = width - size;
+            let legible = legible(&message, size, most);
+            assert!(legible < size && legible > size / 3, "{legible} of {size}");
+            for line in message {
+                let (drawn, whole) =
+                    (render_text(line, legible, most), render_text(line, legible, most * 9));
+                assert_eq!(drawn.width(), whole.width(), "{line} is cut at {width}×{height}");
+            }
+        }
+        assert_eq!(super::legible(&["x".repeat(500).as_str()], 90, 1000), 90, "a name is cut");
+    }
+
     #[test]
     fn a_text_of_two_lines_stands_above_and_below_the_middle() {
         let pool = PicturePool::new(1);
