@@ -92,10 +92,14 @@ fn a_house_is_run_by_commands() {
 
 /// A path with ids that nobody has.
 fn path(template: &str) -> String {
+    // A stream of events has no end: this one has no beginning.
     template
+        .replace("/api/v1/events", "/api/v1/events?meeting=.%20")
         .replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{leg}", "none")
         .replace("{who}", "none")
+        .replace("{run}", "00000000-0000-7000-8000-000000000000")
+        .replace("{stay}", "00000000-0000-7000-8000-000000000000")
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn actor_of(grant: Grant) -> Result<Actor, Problem> {
 }
 
 /// A participant by its identity, an application by its key.
-fn name_of(grant: &Grant) -> store::Actor {
+pub fn name_of(grant: &Grant) -> store::Actor {
     match &grant.identity {
         Some(identity) => store::Actor {
             kind: ActorKind::Participant,
@@ -135,6 +135,45 @@ impl Steering {
 }
 
 impl Note {
+    /// An act of this actor in a meeting; `None` where this server keeps no log.
+    pub fn of(
+        api: &Api,
+        actor: store::Actor,
+        from: Option<IpAddr>,
+        action: &str,
+        meeting: &MeetingId,
+    ) -> Option<Self> {
+        let store = api.people.as_ref()?.records().clone();
+        let target =
+            Target { kind: "meeting".to_owned(), id: meeting.to_string(), name: String::new() };
+        let act = store::Act {
+            at: now(),
+            actor,
+            action: action.to_owned(),
+            target,
+            from,
+            outcome: Outcome::Done,
+            detail: serde_json::json!({ "meeting": meeting.as_str() }).to_string(),
+        };
+        Some(Self { store, act })
+    }
+
+    /// What it was done to, where that is not its meeting.
+    #[must_use]
+    pub fn on(mut self, kind: &str, id: String, name: String) -> Self {
+        self.act.target = Target { kind: kind.to_owned(), id, name };
+        self
+    }
+
+    /// It was not done, and why, for people.
+    #[must_use]
+    pub fn refused(mut self, meeting: &MeetingId, why: &str) -> Self {
+        self.act.outcome = Outcome::Refused;
+        let detail = serde_json::json!({ "meeting": meeting.as_str(), "why": why });
+        self.act.detail = detail.to_string();
+        self
+    }
+
     /// Writes it down as done, or as refused.
     pub async fn write(mut self, error: Option<&ExecuteError>) -> Result<(), Problem> {
         if error.is_some() {

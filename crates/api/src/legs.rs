@@ -1,17 +1,23 @@
 //! `/api/v1/meetings/{id}/legs`: calls to room systems, for keys that may call.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use conference::store;
 use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use serde::{Deserialize, Serialize};
 use types::{Identity, LegLayout, LegLayoutError, MeetingId};
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::authorise::{Note, name_of};
+use crate::caller;
 use crate::join::unreadable;
 use crate::problem::Problem;
 
@@ -72,14 +78,28 @@ impl From<DialledLeg> for LegAnswer {
 pub async fn call(
     State(api): State<Api>,
     Path(id): Path<String>,
+    Origin(from): Origin,
     headers: HeaderMap,
     body: Result<Json<LegBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<LegAnswer>), Problem> {
-    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    let Allowed { meeting, dialler, actor } = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
     let layout = body.layout.as_deref().map(read_layout).transpose()?;
-    let leg = dialler.dial(&meeting, &body.address, layout).map_err(refused)?;
+    let dialled = dialler.dial(&meeting, &body.address, layout);
+    if let Some(note) = Note::of(&api, actor, from, "leg.dial", &meeting) {
+        // What was asked for and not dialled may hold a PIN: it is not written down.
+        let note = match &dialled {
+            Ok(leg) => on(note, leg),
+            Err(refusal) => note.refused(&meeting, &refusal.to_string()),
+        };
+        note.write(None).await?;
+    }
+    let leg = dialled.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(leg.into())))
+}
+
+fn on(note: Note, leg: &DialledLeg) -> Note {
+    note.on("leg", leg.id.to_string(), leg.address.clone())
 }
 
 /// How a call stands.
@@ -92,7 +112,7 @@ pub async fn show(
     Path((id, leg)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<LegAnswer>, Problem> {
-    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    let Allowed { meeting, dialler, .. } = allowed(&api, &id, &headers)?;
     dialler.leg(&meeting, &LegId(leg)).map(|it| Json(it.into())).ok_or_else(no_such_leg)
 }
 
@@ -107,7 +127,7 @@ pub async fn change(
     headers: HeaderMap,
     body: Result<Json<LegChange>, JsonRejection>,
 ) -> Result<Json<LegAnswer>, Problem> {
-    let (meeting, dialler) = allowed(&api, &id, &headers)?;
+    let Allowed { meeting, dialler, .. } = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
     let layout = read_layout(&body.layout)?;
     let leg = dialler.set_layout(&meeting, &LegId(leg), layout).ok_or_else(no_such_leg)?;
@@ -132,18 +152,38 @@ fn read_layout(text: &str) -> Result<LegLayout, Problem> {
 pub async fn hang_up(
     State(api): State<Api>,
     Path((id, leg)): Path<(String, String)>,
+    Origin(from): Origin,
     headers: HeaderMap,
 ) -> Result<Json<LegAnswer>, Problem> {
-    let (meeting, dialler) = allowed(&api, &id, &headers)?;
-    dialler.hang_up(&meeting, &LegId(leg)).map(|it| Json(it.into())).ok_or_else(no_such_leg)
+    let Allowed { meeting, dialler, actor } = allowed(&api, &id, &headers)?;
+    let leg = dialler.hang_up(&meeting, &LegId(leg)).ok_or_else(no_such_leg)?;
+    if let Some(note) = Note::of(&api, actor, from, "leg.hang_up", &meeting) {
+        on(note, &leg).write(None).await?;
+    }
+    Ok(Json(leg.into()))
+}
+
+/// Who may call into a meeting, and by whom.
+struct Allowed<'a> {
+    meeting: MeetingId,
+    dialler: &'a dyn Dialler,
+    /// For the audit log.
+    actor: store::Actor,
+}
+
+/// From where a request comes, where that is known.
+pub struct Origin(Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(caller::client(parts).ok()))
+    }
 }
 
 /// The meeting and who calls into it, for a token that may call there.
-fn allowed<'a>(
-    api: &'a Api,
-    id: &str,
-    headers: &HeaderMap,
-) -> Result<(MeetingId, &'a dyn Dialler), Problem> {
+fn allowed<'a>(api: &'a Api, id: &str, headers: &HeaderMap) -> Result<Allowed<'a>, Problem> {
     let unauthorized =
         |detail: String| Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", detail);
     let token = headers
@@ -167,7 +207,7 @@ fn allowed<'a>(
     }
     let meeting = MeetingId::parse(id).map_err(|_| refused(DialRefusal::NoSuchMeeting))?;
     let dialler = api.dialler.as_deref().ok_or_else(|| refused(DialRefusal::Unavailable))?;
-    Ok((meeting, dialler))
+    Ok(Allowed { meeting, dialler, actor: name_of(&grant) })
 }
 
 fn refused(refusal: DialRefusal) -> Problem {

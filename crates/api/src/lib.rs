@@ -5,10 +5,13 @@ mod authorise;
 mod authority;
 mod caller;
 mod control;
+mod csv;
 mod doors;
 mod health;
+mod history;
 mod join;
 mod legs;
+mod live;
 mod openapi;
 mod page;
 mod people;
@@ -71,6 +74,7 @@ pub struct Api {
     secure: bool,
     /// Held while the audit log is verified.
     verifying: Arc<tokio::sync::Mutex<()>>,
+    listeners: live::Listeners,
     description: Arc<str>,
 }
 
@@ -100,6 +104,7 @@ impl Api {
             people: None,
             secure: true,
             verifying: Arc::default(),
+            listeners: live::Listeners::default(),
             description: openapi::description().into(),
         }
     }
@@ -189,6 +194,22 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .merge(steering())
+        .merge(looking_back())
+}
+
+/// What was, and what happens just now.
+fn looking_back() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(history::meetings))
+        .routes(routes!(history::participants_of))
+        .routes(routes!(history::participants))
+        .routes(routes!(history::legs))
+        .routes(routes!(history::quality))
+        .routes(routes!(history::meetings_file))
+        .routes(routes!(history::participants_file))
+        .routes(routes!(history::legs_file))
+        .routes(routes!(live::events))
+        .routes(routes!(live::meetings))
 }
 
 /// What hosts do to a meeting that runs.

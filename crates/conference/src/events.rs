@@ -167,7 +167,7 @@ pub struct Who {
 }
 
 impl Who {
-    fn of(view: &ParticipantView) -> Self {
+    pub(crate) fn of(view: &ParticipantView) -> Self {
         Self {
             identity: view.identity.clone(),
             sid: view.sid.clone(),

@@ -10,6 +10,7 @@ mod clock;
 mod conference;
 mod dialling;
 pub mod events;
+pub mod history;
 mod ids;
 mod leg;
 mod media;

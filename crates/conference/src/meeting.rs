@@ -92,6 +92,8 @@ pub struct MeetingSnapshot {
     pub linger: Linger,
     /// Who waits before it, and how its door stands.
     pub lobby: Lobby,
+    /// How the participants' networks did when they were measured last.
+    pub networks: HashMap<PeerId, NetworkFigures>,
 }
 
 /// A running meeting, seen from outside.
@@ -230,6 +232,7 @@ pub(crate) fn start(
         bridge,
         adapters: HashMap::new(),
         waiting: HashMap::new(),
+        networks: HashMap::new(),
         actor: actor.downgrade(),
         empty_since: Some(now),
         linger: Linger::default(),
@@ -255,6 +258,8 @@ struct Meeting {
     bridge: MeetingBridge,
     adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
     waiting: HashMap<Identity, Waiter>,
+    /// Of those who are in it.
+    networks: HashMap<PeerId, NetworkFigures>,
     actor: mpsc::WeakUnboundedSender<ActorMessage>,
     empty_since: Option<Instant>,
     linger: Linger,
@@ -340,7 +345,9 @@ impl Meeting {
             ActorMessage::Snapshot(reply) => {
                 let (meeting, participants) = (self.room.view(), self.room.participants());
                 let (linger, lobby) = (self.linger, self.room.lobby());
-                let _ = reply.send(MeetingSnapshot { meeting, participants, linger, lobby });
+                let networks = self.networks.clone();
+                let _ =
+                    reply.send(MeetingSnapshot { meeting, participants, linger, lobby, networks });
             }
         }
     }
@@ -445,8 +452,11 @@ impl Meeting {
                 Command::TrackFlows { track, mime: codec.mime().to_owned() }
             }
             PeerEvent::Level { track, dbov } => Command::Level { track, dbov },
-            PeerEvent::Network(NetworkFigures { egress_loss, ingress_loss, .. }) => {
-                Command::Network { peer, loss: egress_loss.max(ingress_loss) }
+            PeerEvent::Network(figures) => {
+                if self.adapters.contains_key(&peer) {
+                    self.networks.insert(peer, figures);
+                }
+                Command::Network { peer, loss: figures.egress_loss.max(figures.ingress_loss) }
             }
             PeerEvent::Closed(reason) => {
                 let reason = match reason {
@@ -519,6 +529,7 @@ impl Meeting {
         if let Some(reason) = left {
             tracing::info!(peer = %to, ?reason, "a participant is out");
             self.adapters.remove(&to);
+            self.networks.remove(&to);
             return true;
         }
         !matches!(told, Err(mpsc::error::TrySendError::Full(_)))

@@ -41,6 +41,33 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// An answer whose body comes bit by bit.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its status. A redirect is an answer like any other.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+    _connection: AbortOnDrop,
+}
+
+impl Opened {
+    /// The next part of the body, however long it takes; `None` after the last.
+    ///
+    /// # Errors
+    /// [`FetchError`]: it broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| FetchError::Http(error.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// There is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -71,15 +98,35 @@ impl Client {
         server: &Server,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, FetchError> {
-        let answer = timeout(self.within, self.exchange(server, request)).await;
+        let answered = async {
+            let opened = self.exchange(server, request).await?;
+            let broken = |error: hyper::Error| FetchError::Http(error.to_string());
+            let body = self.read(opened.body).await.map_err(broken)?;
+            Ok(Answer { status: opened.status, headers: opened.headers, body })
+        };
+        let answer = timeout(self.within, answered).await;
         answer.map_err(|_| FetchError::TimedOut(self.within))?
+    }
+
+    /// Sends a request and waits for the head of its answer; the body comes after that, for as long
+    /// as it lasts.
+    ///
+    /// # Errors
+    /// [`FetchError`]; whatever status comes is an answer.
+    pub async fn open(
+        &self,
+        server: &Server,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Opened, FetchError> {
+        let opened = timeout(self.within, self.exchange(server, request)).await;
+        opened.map_err(|_| FetchError::TimedOut(self.within))?
     }
 
     async fn exchange(
         &self,
         server: &Server,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<Opened, FetchError> {
         let host = HeaderValue::try_from(server.authority())
             .map_err(|error| FetchError::Http(error.to_string()))?;
         request.headers_mut().insert(HOST, host);
@@ -100,7 +147,7 @@ impl Client {
         self.talk(stream, request).await
     }
 
-    async fn talk<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, FetchError>
+    async fn talk<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Opened, FetchError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -108,13 +155,13 @@ impl Client {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // It ends with this request, however that ends.
-        let _connection = AbortOnDrop(tokio::spawn(async move {
+        let connection = AbortOnDrop(tokio::spawn(async move {
             let _ = connection.await;
         }));
         let answer = sender.send_request(request).await.map_err(broken)?;
         let (head, body) = answer.into_parts();
-        let body = self.read(body).await.map_err(broken)?;
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        let (status, headers) = (head.status, head.headers);
+        Ok(Opened { status, headers, body, _connection: connection })
     }
 
     async fn read(&self, mut body: Incoming) -> Result<Bytes, hyper::Error> {
@@ -131,6 +178,7 @@ impl Client {
     }
 }
 
+#[derive(Debug)]
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {

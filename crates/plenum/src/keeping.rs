@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use auth::{KeyError, LocalVault, MasterKey};
+use conference::Conference;
+use conference::history::{Historian, Keep};
 use conference::people::{FirstPassword, People, PeopleError, VaultError};
 use conference::store::{Act, Actor, Batch, History, Outcome, Records, StoreError, Target};
 use store::SqlStore;
 use types::Timestamp;
 
-use crate::config::{Config, ConfigError, Data, read_secret_file};
+use crate::config::{Config, ConfigError, Data, History as HistoryConfig, read_secret_file};
 
 /// The file of the server's own key in the data folder.
 const KEY_FILE: &str = "secret.key";
@@ -109,6 +111,17 @@ pub async fn purge(people: People) {
             Err(error) => tracing::warn!(%error, "expired records stay for now"),
         }
     }
+}
+
+/// Writes down what happens in meetings from now on.
+pub fn write_history(
+    people: &People,
+    conference: &Conference,
+    config: &HistoryConfig,
+) -> Historian {
+    let days = |days: u16| Duration::from_secs(u64::from(days) * 24 * 3600);
+    let keep = Keep { rows: days(config.days), figures: days(config.figures_days) };
+    Historian::start(people.records().clone(), conference, keep)
 }
 
 /// The database's URL: a secret, since it may hold a password.

@@ -33,6 +33,8 @@ const PAGE_KEY: &str = "plenum-page";
 const HTTP_FAREWELL: Duration = Duration::from_secs(2);
 /// Webhooks of the last moments may take this long.
 const WEBHOOK_FAREWELL: Duration = Duration::from_secs(3);
+/// The last rows of the history may take this long.
+const HISTORY_FAREWELL: Duration = Duration::from_secs(3);
 /// How often the shards' counters go into the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -93,6 +95,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let Rtp { port_min, port_max } = config.rtp;
     let ports = PortRange::new(media_ip::of(&config)?, port_min, port_max);
     let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
+    let historian = keeping::write_history(&people, &conference, &config.history);
     let webhooks = webhooks::start(&config, &conference, keys.clone())?;
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
@@ -146,6 +149,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     servers.stop(HTTP_FAREWELL).await;
     counting.abort();
     purging.abort();
+    historian.stop(HISTORY_FAREWELL).await;
     keeping::close(&people, &store).await;
     drop(ice_tcp);
     tracing::info!("stopped");

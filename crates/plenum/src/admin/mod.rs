@@ -3,6 +3,8 @@
 
 mod account;
 mod audit;
+mod history;
+mod live;
 mod output;
 mod remote;
 mod session;
@@ -81,6 +83,20 @@ pub enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Past meetings.
+    History {
+        #[command(subcommand)]
+        command: history::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Meetings that run now.
+    Live {
+        #[command(subcommand)]
+        command: live::Command,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// What the exit codes of these commands mean, for the help.
@@ -114,5 +130,7 @@ async fn execute(command: Command) -> Result<(), AdminError> {
         Command::Session { command, common } => session::run(command, &common).await,
         Command::Token { command, common } => token::run(command, &common).await,
         Command::Audit { command, common } => audit::run(command, &common).await,
+        Command::History { command, common } => history::run(command, &common).await,
+        Command::Live { command, common } => live::run(command, &common).await,
     }
 }

@@ -178,10 +178,7 @@ impl Remote {
         let other = |error: &dyn std::fmt::Display| {
             AdminError::Other(format!("the server's answer cannot be read: {error}"))
         };
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in &self.authority {
-            request = request.header(*name, value);
-        }
+        let mut request = self.request(method, path);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -199,13 +196,50 @@ impl Remote {
             let cookie = cookie.and_then(|it| it.split(';').next()).map(str::to_owned);
             return Ok(Answer { body, cookie });
         }
-        let text = |key| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Err(AdminError::Refused {
-            status: answer.status,
-            code: text("code"),
-            detail: text("detail"),
-        })
+        Err(refused(answer.status, &body))
     }
+
+    /// Asks for something that comes bit by bit, and hands on each as it comes, until `take` says
+    /// that it is enough.
+    pub async fn follow(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<bool, AdminError>,
+    ) -> Result<(), AdminError> {
+        let unreachable = |source| AdminError::Unreachable { server: self.server.clone(), source };
+        let request = self.request(Method::GET, path).body(Full::default());
+        let request = request.map_err(|error| AdminError::Other(error.to_string()))?;
+        let mut opened = self.client.open(&self.server, request).await.map_err(unreachable)?;
+        if !opened.status.is_success() {
+            let mut body = Vec::new();
+            while body.len() < MAX_ANSWER
+                && let Some(part) = opened.next().await.map_err(unreachable)?
+            {
+                body.extend(part);
+            }
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(refused(opened.status, &body));
+        }
+        while let Some(part) = opened.next().await.map_err(unreachable)? {
+            if !take(&part)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        let request = Request::builder().method(method).uri(path);
+        let with = |request: axum::http::request::Builder, it: &(&'static str, String)| {
+            request.header(it.0, &it.1)
+        };
+        self.authority.iter().fold(request, with)
+    }
+}
+
+fn refused(status: StatusCode, body: &Value) -> AdminError {
+    let text = |key| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    AdminError::Refused { status, code: text("code"), detail: text("detail") }
 }
 
 /// A path with a query.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::section::{Key, Section};
-use super::sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
+use super::sections::{Data, History, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
 use super::setting::{Shape, to_toml};
 
 const HEAD: &str = "\
@@ -25,6 +25,7 @@ pub fn example() -> String {
     single::<Sip>(&mut out);
     single::<Rtp>(&mut out);
     single::<Webhook>(&mut out);
+    single::<History>(&mut out);
     single::<Log>(&mut out);
     repeated::<KeyEntry>(&mut out);
     repeated::<MeetingEntry>(&mut out);

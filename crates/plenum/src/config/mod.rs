@@ -18,7 +18,7 @@ use types::MeetingId;
 
 pub use error::ConfigError;
 pub use example::example;
-pub use sections::{Data, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
+pub use sections::{Data, History, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
 pub use setting::{Listen, LogFormat, PictureSize, Right, Secret, Srtp};
 
 use source::Source;
@@ -45,6 +45,8 @@ pub struct Config {
     pub rtp: Rtp,
     /// `[webhook]`
     pub webhook: Webhook,
+    /// `[history]`
+    pub history: History,
     /// `[log]`
     pub log: Log,
     /// `[[key]]`, with their secrets read.
@@ -77,6 +79,7 @@ impl Config {
             sip: source.single(dev)?,
             rtp: source.single(dev)?,
             webhook: source.single(dev)?,
+            history: source.single(dev)?,
             log: source.single(dev)?,
             keys: Keys::new(),
             meetings: Vec::new(),

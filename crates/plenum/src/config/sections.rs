@@ -132,6 +132,17 @@ section! {
 }
 
 section! {
+    /// What is kept of past meetings.
+    ["history"] pub struct History {
+        /// Days for which meetings, participants and calls are kept after their end.
+        days: u16 [1..=36_500] = 365;
+        /// Days for which the figures of participants' networks are kept, one row for each
+        /// participant every ten seconds.
+        figures_days: u16 [1..=36_500] = 30;
+    }
+}
+
+section! {
     /// The log, on standard error.
     ["log"] pub struct Log {
         /// A level (error, warn, info, debug, trace), or levels for single parts between commas.
