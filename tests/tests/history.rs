@@ -72,8 +72,12 @@ fn a_meeting_stands_in_the_history_and_is_told_as_it_happens() {
     assert_eq!((&live["meeting"], &live["participants"]), (&json!("board"), &json!(2)));
     let removed = admin.ask("DELETE", "/api/v1/meetings/board/participants/boris", None);
     assert_eq!(removed.status, 204, "{removed:?}");
-    let (status, leg) =
-        server.legs("board", "POST", "", &json!({ "address": "sip:nobody@127.0.0.1:9;transport=tcp" }));
+    let (status, leg) = server.legs(
+        "board",
+        "POST",
+        "",
+        &json!({ "address": "sip:nobody@127.0.0.1:9;transport=tcp" }),
+    );
     assert_eq!(status, 201, "{leg}");
     let went = |it: &[Value]| it.iter().any(|it| !it["ended_at"].is_null());
     let legs = entries(&admin, "/api/v1/history/legs", "the call's end", went);
