@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mcu::{BridgeEvent, Mcu};
 use room::{
-    Command, Effect, Fate, Join, Knock, LeaveReason, Lobby, MediaEffect, MeetingView, Notice,
+    Act, Command, Effect, Fate, Join, Knock, LeaveReason, Lobby, MediaEffect, MeetingView, Notice,
     ParticipantView, Refusal, Room, RoomSettings,
 };
 use sfu::transport::webrtc::Session;
@@ -315,9 +315,9 @@ impl Meeting {
                 }
             }
             ActorMessage::Execute { command, reply } => {
-                let end = match *command {
+                let end = match &*command {
                     Command::End(LeaveReason::ServerStops) => Some(EndCause::ServerStops),
-                    Command::End(_) => Some(EndCause::Ended),
+                    Command::End(_) | Command::Steer { act: Act::End, .. } => Some(EndCause::Ended),
                     _ => None,
                 };
                 let done = self.execute(*command);
