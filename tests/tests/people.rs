@@ -94,7 +94,7 @@ fn a_house_is_run_by_commands() {
 fn path(template: &str) -> String {
     // A stream of events has no end: this one has no beginning.
     template
-        .replace("/api/v1/events", "/api/v1/events?meeting=.%20")
+        .replace("/api/v1/events", "/api/v1/events?meeting=%2F")
         .replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{leg}", "none")
         .replace("{who}", "none")
