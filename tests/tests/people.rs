@@ -1,10 +1,12 @@
 //! The people of the house: by commands and REST, against the program with its database.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::admin::{CommandLine, PASSWORD, Page, ask};
-use tests::server::Server;
+use tests::server::{Server, free_udp_port, program};
 use tests::story::Story;
 
 /// Endpoints that ask for nothing, or for something else than an account.
@@ -88,6 +90,29 @@ fn a_house_is_run_by_commands() {
     for secret in [PASSWORD, &first] {
         assert!(!log.contains(secret), "a password stands in the log");
     }
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_account_whose_password_nobody_knows() {
+    let story = Story::begin("a_start_that_fails_leaves_no_account");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let off = ["UDP", "TCP", "TLS"].map(|it| (format!("PLENUM_SIP_{it}_LISTEN"), "off"));
+    let failed = Command::new(program())
+        .args(["serve", "--dev", "--config", "/dev/null"])
+        .env("PLENUM_DATA_DIR", story.file("data"))
+        .env("PLENUM_HTTP_LISTEN", address)
+        .env("PLENUM_SFU_SHARDS", "1")
+        .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
+        .env("PLENUM_SFU_TCP_PORT", "0")
+        .envs(off)
+        .output()
+        .expect("the program starts");
+    let complaint = String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && complaint.contains("cannot listen"), "{complaint}");
+    let server = Server::start(&story);
+    let (name, first) = server.first.clone().expect("the first start that came up tells it");
+    assert!(Page::sign_in(&server, &name, &first).is_ok());
 }
 
 /// A path with ids that nobody has.

@@ -163,6 +163,6 @@ pub fn now() -> Timestamp {
 pub fn own_session(principal: &Principal) -> Option<&types::RecordId> {
     match &principal.credential {
         Credential::Session(id) => Some(id),
-        Credential::Token(..) | Credential::Server => None,
+        Credential::Token(..) => None,
     }
 }

@@ -57,8 +57,6 @@ pub struct Kept {
     pub people: People,
     /// The database, to be closed at the end.
     pub store: Arc<SqlStore>,
-    /// The first account's name and password, at the first start alone.
-    pub first: Option<(String, FirstPassword)>,
 }
 
 /// Opens what is kept; at the first start it is made.
@@ -74,9 +72,16 @@ pub async fn open(config: &Config) -> Result<Kept, KeepingError> {
         tracing::warn!(left, "the server did not end well last time: what went on then is ended");
     }
     let people = People::new(Records::new(store.clone()), Arc::new(vault));
-    let first = people.first_start(now()).await?;
     note(&people, "server.start").await?;
-    Ok(Kept { people, store, first })
+    Ok(Kept { people, store })
+}
+
+/// The first account's name and password, at the first start alone. Made when everything else is
+/// done: a start that fails before it is told would leave an account whose password nobody knows.
+pub async fn first_account(
+    people: &People,
+) -> Result<Option<(String, FirstPassword)>, KeepingError> {
+    Ok(people.first_start(now()).await?)
 }
 
 /// Writes the last entry of the audit log, and closes the database.

@@ -87,7 +87,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         .add_random(PAGE_KEY, KeyRights::default())
         .map_err(|error| set_up(error.to_string()))?;
 
-    let Kept { people, store, first } = keeping::open(&config).await?;
+    let Kept { people, store } = keeping::open(&config).await?;
     let (shards, ice_tcp) = start_shards(&config)?;
     let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
     let keys = Arc::new(std::mem::take(&mut config.keys));
@@ -132,7 +132,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let counting = tokio::spawn(count(conference.clone(), gateway.clone()));
     ready.set(true);
     tracing::info!(%http, https = https.map(tracing::field::display), "ready");
-    greet(http, https, gateway.as_deref(), &config, first)?;
+    greet(http, https, gateway.as_deref(), &config, keeping::first_account(&people).await?)?;
 
     wait_for_end().await?;
 

@@ -228,7 +228,7 @@ pub async fn remove_factor(
 /// What decides over the account itself is done by its person, not by a program.
 fn by_session_alone(caller: &Caller) -> Result<(), Problem> {
     match caller.principal.credential {
-        Credential::Session(_) | Credential::Server => Ok(()),
+        Credential::Session(_) => Ok(()),
         Credential::Token(..) => {
             let detail = "this is done by a person who signed in, not by an API token";
             Err(Problem::new(StatusCode::FORBIDDEN, "session_needed", detail))

@@ -218,7 +218,7 @@ impl People {
         );
         let kept = match &who.credential {
             Credential::Session(id) => Some(id),
-            Credential::Token(..) | Credential::Server => None,
+            Credential::Token(..) => None,
         };
         let batch = self.without_sessions(batch, &found.id, kept).await?;
         Ok(self.records.write(batch, now).await?)

@@ -14,8 +14,6 @@ pub enum Credential {
     Session(RecordId),
     /// An API token, with what it may at most.
     Token(RecordId, Vec<Right>),
-    /// The server's own command on its own machine.
-    Server,
 }
 
 /// An account that asks for something.
@@ -76,11 +74,7 @@ impl Principal {
 
     /// As the audit log names it.
     pub fn actor(&self) -> Actor {
-        let kind = match self.credential {
-            Credential::Server => ActorKind::Server,
-            Credential::Session(_) | Credential::Token(..) => ActorKind::Account,
-        };
-        Actor { kind, id: self.account.to_string(), name: self.name.clone() }
+        Actor { kind: ActorKind::Account, id: self.account.to_string(), name: self.name.clone() }
     }
 
     /// An act of its own that is done.

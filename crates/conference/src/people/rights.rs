@@ -45,7 +45,7 @@ pub enum Right {
     MeetingsWrite,
     /// See running meetings, participants and calls.
     LiveRead,
-    /// Steer running meetings; call out and hang up.
+    /// Steer running meetings.
     LiveSteer,
     /// See room systems, trunks and dial rules.
     TelephonyRead,
@@ -115,12 +115,7 @@ pub const TABLE: &[Row] = &[
         "see running meetings, participants and calls",
         &[Administrator, Operator],
     ),
-    (
-        Right::LiveSteer,
-        "live.steer",
-        "steer running meetings; call out and hang up",
-        &[Administrator, Operator],
-    ),
+    (Right::LiveSteer, "live.steer", "steer running meetings", &[Administrator, Operator]),
     (
         Right::TelephonyRead,
         "telephony.read",
