@@ -110,14 +110,16 @@ function mediaTools() {
     }
     return btoa(text);
   };
+  /** While a codec changes there are two videos of one camera: the later lies above, once it has a picture. */
+  const shown = (selector) => [...document.querySelectorAll(selector)].findLast((it) => it.videoWidth > 0);
   window.testTools = {
     /** Counters of the frames that a video shows for some seconds, without repetitions. */
     async counters(selector, seconds) {
       const until = performance.now() + seconds * 1000;
       const counters = [];
       while (performance.now() < until) {
-        const video = document.querySelector(selector);
-        if (video?.videoWidth) {
+        const video = shown(selector);
+        if (video !== undefined) {
           const { canvas, context } = draw(video);
           const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
           const counter = counterOf(data, canvas.width, canvas.height);
@@ -128,8 +130,8 @@ function mediaTools() {
       return counters;
     },
     picture(selector) {
-      const video = document.querySelector(selector);
-      if (!video?.videoWidth) return null;
+      const video = shown(selector);
+      if (video === undefined) return null;
       return draw(video).canvas.toDataURL('image/png').split(',')[1];
     },
     /** What an audio element plays. */

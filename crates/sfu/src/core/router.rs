@@ -310,6 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_picture_begins_with_a_smaller_one_until_the_larger_comes() {
+        let mut meeting = Meeting::new();
+        meeting.send(1, 1, VIDEO, &VP8_DELTA);
+        meeting.receive(1, 2, Wanted::Layer(1));
+        assert_eq!(meeting.care().0[0].layer, 1);
+        assert_eq!(
+            meeting.send(1, 0, VIDEO, &VP8_KEY),
+            [(2, 0)],
+            "not what it wants, but a picture"
+        );
+        assert_eq!(meeting.send(1, 0, VIDEO, &VP8_DELTA), [(2, 1)]);
+        meeting.now += Duration::from_secs(1);
+        assert_eq!(meeting.care().0[0].layer, 1, "still asked for");
+        assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY), [(2, 2)]);
+        assert!(meeting.send(1, 0, VIDEO, &VP8_KEY).is_empty(), "it does not go back");
+    }
+
+    #[test]
+    fn a_layer_that_sends_padding_alone_is_waited_for_by_nobody() {
+        let mut meeting = Meeting::new();
+        meeting.send(1, 0, VIDEO, &VP8_DELTA);
+        meeting.send(1, 1, VIDEO, &[]);
+        meeting.receive(1, 2, Wanted::Layer(1));
+        let asked: Vec<u8> = meeting.care().0.iter().map(|it| it.layer).collect();
+        assert_eq!(asked, [0]);
+    }
+
+    #[test]
     fn a_receiver_changes_layer_at_its_key_frame_without_a_gap() {
         let mut meeting = Meeting::new();
         meeting.receive(1, 2, Wanted::Layer(0));

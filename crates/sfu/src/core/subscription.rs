@@ -115,7 +115,10 @@ impl Subscription {
             return None;
         }
         if self.current != Some(layer) {
-            if self.target != layer || !key_frame {
+            // A small picture now is better than a large one later: the target's key frame may take
+            // another second, or never come where the layer is starved of bandwidth.
+            let begins_small = self.current.is_none() && layer < self.target;
+            if !key_frame || !(layer == self.target || begins_small) {
                 return None;
             }
             if self.current.is_some() {

@@ -115,7 +115,10 @@ impl Track {
         to_peer: &mut dyn FnMut(PeerId, Outgoing<'_>),
     ) -> u64 {
         let key_frame = starts_key_frame(codec, &packet.payload);
-        if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
+        // What only fills a publisher's bandwidth shows no picture, and is no sign of one.
+        if let Some(layer) = self.layers.get_mut(usize::from(layer))
+            && !packet.payload.is_empty()
+        {
             layer.received(packet.arrival, key_frame && self.kind == MediaKind::Video);
         }
         if !self.gate_open {

@@ -5,7 +5,7 @@ import { isRoomSystem } from './participantState';
 
 // How long two tracks of one camera are sent side by side: others subscribe to the new one and get
 // its first key frame meanwhile, so that nobody's picture of this person ever stands still.
-const OVERLAP_MS = 2000;
+const OVERLAP_MS = 3000;
 
 const CHANGES = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantAttributesChanged, RoomEvent.Reconnected] as const;
 
