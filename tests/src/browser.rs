@@ -92,14 +92,16 @@ impl Browser {
     /// Joins a meeting through the page with the PIN of a host.
     pub fn host_through_page(&mut self, meeting: &str, pin: &str) {
         self.fill_form(meeting);
-        self.press("[data-attr=join-pin]");
-        self.ask(json!({ "command": "fill", "selector": "input[type=password]", "text": pin }));
+        self.fill_pin(pin);
         self.wait_until_in();
     }
 
-    /// Asks to join a meeting through the page, and has to wait in its lobby.
-    pub fn knock_through_page(&mut self, meeting: &str) {
+    /// Asks to join a meeting through the page, with a PIN or without, and has to wait in its lobby.
+    pub fn knock_through_page(&mut self, meeting: &str, pin: Option<&str>) {
         self.fill_form(meeting);
+        if let Some(pin) = pin {
+            self.fill_pin(pin);
+        }
         self.press("button[type=submit]:not(:disabled)");
         self.wait_for("[data-waiting]");
     }
@@ -108,6 +110,11 @@ impl Browser {
         let name = self.mark.name;
         self.ask(json!({ "command": "goto", "url": format!("{}/m/{meeting}", self.origin) }));
         self.ask(json!({ "command": "fill", "selector": "input[type=text]", "text": name }));
+    }
+
+    fn fill_pin(&mut self, pin: &str) {
+        self.press("[data-attr=join-pin]");
+        self.ask(json!({ "command": "fill", "selector": "input[type=password]", "text": pin }));
     }
 
     /// Waits until the page shows something.

@@ -51,9 +51,9 @@ fn guests_and_a_room_wait_are_admitted_muted_removed_and_the_meeting_ends() {
         Story::begin("guests_and_a_room_wait_are_admitted_muted_removed_and_the_meeting_ends");
     let server = Server::start_with(&story, CONFIGURATION);
     let [mut red, mut green] = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
-    red.knock_through_page(MEETING);
+    red.knock_through_page(MEETING, None);
     let [red_id] = waiting(&server, 1).try_into().expect("one waits");
-    green.knock_through_page(MEETING);
+    green.knock_through_page(MEETING, None);
     let mut room = Baresip::start(&story, BaresipConfig::new(BLUE));
     room.dial(&server.dial(MEETING, "udp"));
     let [_, green_id, room_id] = waiting(&server, 3).try_into().expect("three wait");
@@ -110,7 +110,7 @@ fn guests_and_a_room_wait_are_admitted_muted_removed_and_the_meeting_ends() {
     green.wait_for("[data-ending=removed]");
     red.wait_until_gone(&green_id, GONE_WITHIN);
     act(&server, "PATCH", "live", &json!({ "lobby": false, "locked": true }));
-    green.knock_through_page(MEETING);
+    green.knock_through_page(MEETING, None);
     let [again] = waiting(&server, 1).try_into().expect("one waits");
     act(&server, "POST", &format!("lobby/{again}/refuse"), &Value::Null);
     green.wait_for("[data-ending=declined]");
@@ -129,7 +129,7 @@ fn a_host_steers_from_the_page() {
     let server = Server::start_with(&story, CONFIGURATION);
     let [mut host, mut guest] = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
     host.host_through_page(MEETING, "987654");
-    guest.knock_through_page(MEETING);
+    guest.knock_through_page(MEETING, None);
     host.press("[data-attr=show-waiting]");
     host.wait_for("[data-lobby-identity]");
     host.screenshot(&story, "host.png", Some((1280, 800)));
