@@ -197,8 +197,8 @@ pub fn granted(api: &Api, id: &str, token: &str) -> Result<(Grant, MeetingId), P
         .keys
         .verify(token, SystemTime::now())
         .map_err(|error| unauthorized(error.to_string()))?;
-    let meeting = MeetingId::parse(id).ok();
-    let named = grant.video.room.as_deref().and_then(|it| MeetingId::parse(it).ok());
+    let meeting = meeting_id(api, id);
+    let named = grant.video.room.as_deref().and_then(|it| meeting_id(api, it));
     match meeting {
         Some(meeting) if named.as_ref() == Some(&meeting) => Ok((grant, meeting)),
         _ => {
@@ -206,6 +206,11 @@ pub fn granted(api: &Api, id: &str, token: &str) -> Result<(Grant, MeetingId), P
             Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail))
         }
     }
+}
+
+/// The meeting of a path: of one that was booked, its alias or its number may stand there.
+pub fn meeting_id(api: &Api, text: &str) -> Option<MeetingId> {
+    MeetingId::parse(text).ok().map(|it| api.directory.canonical(&it))
 }
 
 /// The token of a request.

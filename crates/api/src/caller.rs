@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use conference::people::{Credential, People, Principal, Right, csrf_token};
+use conference::people::{ApiToken, Credential, People, Principal, Right, csrf_token};
 use conference::store::{Act, Batch, Outcome, Target};
 use subtle::ConstantTimeEq;
 use types::Timestamp;
@@ -65,6 +65,29 @@ impl FromRequestParts<Api> for Caller {
         let (principal, csrf) = found;
         let path = parts.uri.path().chars().take(MAX_PATH).collect();
         Ok(Self { principal, csrf, method: parts.method.clone(), path })
+    }
+}
+
+/// Somebody who comes to a meeting: an account where one is signed in, or anybody.
+pub struct Comer(pub Option<Principal>);
+
+impl FromRequestParts<Api> for Comer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let signed_in = match bearer(&parts.headers) {
+            // A wrong one is told, or a program would come in as a guest and wonder.
+            Some(token) if token.starts_with(ApiToken::PREFIX) => {
+                Some(Caller::from_request_parts(parts, api).await?)
+            }
+            Some(_) => None,
+            // A session that has ended, or a page that does not send its token along: a guest.
+            None if api.people.is_some() && cookie(&parts.headers, api.cookie_name()).is_some() => {
+                Caller::from_request_parts(parts, api).await.ok()
+            }
+            None => None,
+        };
+        Ok(Self(signed_in.map(|it| it.principal).filter(|it| it.has(Right::Own))))
     }
 }
 

@@ -9,17 +9,20 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use conference::access::{Admission, AdmissionError, Grant, Limiter, TooMany, VideoGrant};
+use conference::access::{Admission, AdmissionError, Grant, Limiter, TooMany, VideoGrant, Visitor};
+use conference::people::{ApiToken, Principal, VaultError};
 use rand::Rng;
 use room::Role;
 use serde::{Deserialize, Serialize};
-use types::{Identity, MeetingId};
+use types::{Identity, MeetingId, RecordId};
 use utoipa::ToSchema;
 
 use crate::Api;
 use crate::authorise::{bearer, granted};
-use crate::problem::Problem;
+use crate::caller::{self, Comer};
+use crate::problem::{Problem, store_failed, vault_failed};
 use crate::waiting;
+use crate::wire::written;
 
 /// A token serves for connecting anew as long as a long day of meetings lasts.
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3600);
@@ -107,33 +110,43 @@ fn sign(api: &Api, grant: &Grant) -> Result<String, Problem> {
 }
 
 /// Lets somebody into a meeting, or into its lobby: by a PIN where it asks for one, or by a token
-/// that it has already, with which it stays who it was.
+/// that it has already, with which it stays who it was. Whoever is signed in comes in as what they are
+/// invited as; a page sends X-CSRF-Token along.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/join", tag = "meetings",
     operation_id = "join_meeting", params(("id" = String, Path)), request_body = JoinBody,
     responses((status = 200, body = JoinAnswer), (status = 202, body = waiting::WaitingAnswer)),
-    security((), ("livekit" = [])))]
+    security((), ("session" = []), ("token" = []), ("livekit" = [])))]
 pub async fn join(
     State(api): State<Api>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    Comer(account): Comer,
     body: Result<Json<JoinBody>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let (address, now) = (client.ip(), Instant::now());
     lock(&api.joins).take(address, now).map_err(too_many)?;
     let Json(body) = body.map_err(unreadable)?;
     let name = valid_name(&body.name)?;
-    let (id, entry) = match bearer(&headers) {
+    let (id, entry) = match bearer(&headers).filter(|it| !it.starts_with(ApiToken::PREFIX)) {
         Some(token) => by_token(&api, &id, token)?,
-        None => by_pin(&api, &id, name, body.pin.as_deref(), (address, now))?,
+        None => {
+            let account = match &account {
+                Some(who) => Some(account_of(&api, who).await?),
+                None => None,
+            };
+            let account = account.as_ref().map(|(id, email)| (id, email.as_deref()));
+            let visitor = Visitor { pin: body.pin.as_deref(), account, now: caller::now() };
+            by_pin(&api, &id, name, visitor, (address, now)).await?
+        }
     };
     waiting::enter(&api, id, entry).await
 }
 
 fn by_token(api: &Api, id: &str, token: &str) -> Result<(MeetingId, Entry), Problem> {
-    let (grant, _) = granted(api, id, token)?;
-    let (identity, id) = match grant.join() {
-        Ok((identity, id)) => (identity.clone(), id),
+    let (grant, id) = granted(api, id, token)?;
+    let identity = match grant.join() {
+        Ok((identity, _)) => identity.clone(),
         Err(error) => {
             let detail = error.to_string();
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail));
@@ -144,21 +157,28 @@ fn by_token(api: &Api, id: &str, token: &str) -> Result<(MeetingId, Entry), Prob
     Ok((id, Entry { identity, grant, token: Some(token.to_owned()), meeting }))
 }
 
-fn by_pin(
+/// The account that somebody is signed in with, and its e-mail address.
+async fn account_of(api: &Api, who: &Principal) -> Result<(RecordId, Option<String>), Problem> {
+    let account = api.people()?.account(&who.account).await.map_err(store_failed)?;
+    Ok((account.id, account.entity.email))
+}
+
+async fn by_pin(
     api: &Api,
     id: &str,
     name: String,
-    pin: Option<&str>,
+    visitor: Visitor<'_>,
     (address, now): (IpAddr, Instant),
 ) -> Result<(MeetingId, Entry), Problem> {
     // Checked before the PIN is, so that a blocked address learns nothing more.
-    if pin.is_some() {
+    if visitor.pin.is_some() {
         lock(&api.wrong_pins).check(address, now).map_err(too_many)?;
     }
-    let admission = MeetingId::parse(id)
-        .map_err(|_| AdmissionError::NotFound)
-        .and_then(|id| api.directory.admit(&id, pin))
-        .map_err(|error| refused(api, address, now, error))?;
+    let admission = match MeetingId::parse(id) {
+        Ok(id) => api.directory.admit(&id, visitor).await,
+        Err(_) => Err(AdmissionError::NotFound),
+    };
+    let admission = admission.map_err(|error| refused(api, address, now, error))?;
     let identity = Identity::new(identity(&name));
     let role = admission.place();
     let Admission { settings, .. } = admission;
@@ -223,6 +243,23 @@ fn refused(api: &Api, address: IpAddr, now: Instant, error: AdmissionError) -> P
             lock(&api.wrong_pins).charge(address, now);
             Problem::new(StatusCode::FORBIDDEN, "pin_wrong", "the PIN is wrong")
         }
+        AdmissionError::SignInFirst => {
+            Problem::new(StatusCode::UNAUTHORIZED, "sign_in_first", error.to_string())
+        }
+        AdmissionError::NotInvited => {
+            Problem::new(StatusCode::FORBIDDEN, "not_invited", error.to_string())
+        }
+        AdmissionError::NotYet { opens_at, starts_at } => {
+            let (opens_at, starts_at) = (written(opens_at), written(starts_at));
+            let detail =
+                format!("the meeting begins at {starts_at}: joining is open from {opens_at} on");
+            Problem::new(StatusCode::FORBIDDEN, "not_yet", detail)
+        }
+        AdmissionError::Over { ended_at } => {
+            let since = ended_at.map(|it| format!(" since {}", written(it))).unwrap_or_default();
+            Problem::new(StatusCode::GONE, "over", format!("the meeting is over{since}"))
+        }
+        AdmissionError::Busy => vault_failed(VaultError::Busy),
     }
 }
 

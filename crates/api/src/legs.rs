@@ -16,7 +16,7 @@ use types::{Identity, LegLayout, LegLayoutError, MeetingId};
 use utoipa::ToSchema;
 
 use crate::Api;
-use crate::authorise::{Note, name_of};
+use crate::authorise::{Note, meeting_id, name_of};
 use crate::caller;
 use crate::join::unreadable;
 use crate::problem::Problem;
@@ -199,13 +199,13 @@ fn allowed<'a>(api: &'a Api, id: &str, headers: &HeaderMap) -> Result<Allowed<'a
         .video
         .room
         .as_deref()
-        .is_some_and(|room| MeetingId::parse(room).ok() != MeetingId::parse(id).ok());
+        .is_some_and(|room| meeting_id(api, room) != meeting_id(api, id));
     if !grant.sip.call || elsewhere {
         let detail = "the token has to grant `sip.call`, its key the right `sip_call`, and a room \
                       that it names has to be this meeting";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail));
     }
-    let meeting = MeetingId::parse(id).map_err(|_| refused(DialRefusal::NoSuchMeeting))?;
+    let meeting = meeting_id(api, id).ok_or_else(|| refused(DialRefusal::NoSuchMeeting))?;
     let dialler = api.dialler.as_deref().ok_or_else(|| refused(DialRefusal::Unavailable))?;
     Ok(Allowed { meeting, dialler, actor: name_of(&grant) })
 }

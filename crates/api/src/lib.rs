@@ -29,6 +29,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{any, get};
 use conference::access::{Directory, Keys, Limiter, Rate};
+use conference::booking::Bookings;
+use conference::kept::Keeper;
 use conference::people::People;
 use conference::{Conference, Dialler};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -70,6 +72,8 @@ pub struct Api {
     wrong_credentials: Arc<Mutex<Limiter>>,
     within: Duration,
     people: Option<People>,
+    keeper: Option<Keeper>,
+    bookings: Option<Bookings>,
     /// Whether browsers reach the server over HTTPS, by itself or through a proxy.
     secure: bool,
     /// Held while the audit log is verified.
@@ -102,6 +106,8 @@ impl Api {
             wrong_credentials: limiter(WRONG_CREDENTIALS),
             within: WITHIN,
             people: None,
+            keeper: None,
+            bookings: None,
             secure: true,
             verifying: Arc::default(),
             listeners: live::Listeners::default(),
@@ -115,10 +121,22 @@ impl Api {
         Self { people: Some(people), secure, ..self }
     }
 
+    /// What is kept beside people; without it nothing is.
+    #[must_use]
+    pub fn with_kept(self, keeper: Keeper, bookings: Bookings) -> Self {
+        Self { keeper: Some(keeper), bookings: Some(bookings), ..self }
+    }
+
     fn people(&self) -> Result<&People, Problem> {
-        let detail = "this server keeps no accounts";
-        let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        self.people.as_ref().ok_or_else(none)
+        self.people.as_ref().ok_or_else(keeps_nothing)
+    }
+
+    fn keeper(&self) -> Result<&Keeper, Problem> {
+        self.keeper.as_ref().ok_or_else(keeps_nothing)
+    }
+
+    fn bookings(&self) -> Result<&Bookings, Problem> {
+        self.bookings.as_ref().ok_or_else(keeps_nothing)
     }
 
     /// The name of the session's cookie: browsers hold the prefix to HTTPS and to this host.
@@ -146,6 +164,11 @@ impl Api {
     ) -> Self {
         Self { authority: Arc::new(root), ..self }
     }
+}
+
+fn keeps_nothing() -> Problem {
+    let detail = "this server keeps no accounts";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
 fn limiter(rate: Rate) -> Arc<Mutex<Limiter>> {

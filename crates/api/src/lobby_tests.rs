@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, header};
-use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, VideoGrant};
+use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, Pin, VideoGrant};
 use conference::{Conference, JoinError, JoinRequest, Member};
 use mcu::{Mcu, McuConfig};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -48,7 +48,7 @@ impl Server {
         });
         let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
         let mut board = MeetingSettings::open(MeetingId::parse("board").unwrap());
-        board.host_pin = Some("98765".parse().unwrap());
+        board.host_pin = Some("98765".parse::<Pin>().unwrap().into());
         let open = MeetingSettings { id: MeetingId::parse("open").unwrap(), ..board.clone() };
         board.lobby = true;
         let directory = Arc::new(Directory::new([board, open], false));

@@ -6,7 +6,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use conference::kept::KeptError;
 use conference::people::{PeopleError, VaultError};
+use conference::problem::Problems;
 use conference::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,6 +21,8 @@ pub struct Problem {
     pub detail: String,
     /// Seconds to wait, where waiting helps.
     pub retry_after: Option<u64>,
+    /// What is wrong with which field.
+    pub fields: Problems,
 }
 
 /// What a problem looks like outside.
@@ -33,11 +37,26 @@ pub struct ProblemBody {
     code: String,
     /// What went wrong, and what to do.
     detail: String,
+    /// What is wrong with which field, where that can be told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<FieldProblem>,
+}
+
+/// What is wrong with one field.
+#[derive(Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Which, such as `schedule.rrule` or `invited[3].email`.
+    field: String,
+    /// What programs tell problems apart by: `required`, `too_long`, `too_many`, `range`, `format`,
+    /// `duplicate`, `unknown` or `conflict`.
+    code: &'static str,
+    /// What is allowed.
+    text: String,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None }
+        Self { status, code, detail: detail.into(), retry_after: None, fields: Problems::new() }
     }
 
     /// What was sent cannot be taken.
@@ -53,7 +72,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         metrics::counter!("plenum_api_refused_total", "code" => self.code).increment(1);
+        let field = |it: &conference::problem::Problem| FieldProblem {
+            field: it.field.clone(),
+            code: it.code.word(),
+            text: it.text.clone(),
+        };
         let body = ProblemBody {
+            problems: self.fields.list().iter().map(field).collect(),
             title: self.status.canonical_reason().unwrap_or_default().to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_owned(),
@@ -103,6 +128,24 @@ pub fn vault_failed(error: VaultError) -> Problem {
             let detail = "the server cannot compute this; its log says why";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
         }
+    }
+}
+
+/// What is wrong with something that was given.
+pub fn invalid(fields: Problems) -> Problem {
+    Problem { fields: fields.clone(), ..Problem::bad("invalid", fields.to_string()) }
+}
+
+/// What the rules about what is kept say, put for a caller.
+pub fn kept_failed(error: KeptError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        KeptError::Store(error) => store_failed(error),
+        KeptError::Vault(error) => vault_failed(error),
+        KeptError::Invalid(fields) => invalid(fields),
+        KeptError::Denied(_) => Problem::new(StatusCode::FORBIDDEN, "not_allowed", detail),
+        KeptError::Named { .. } => Problem::new(StatusCode::CONFLICT, "in_use", detail),
+        KeptError::Full { .. } => Problem::new(StatusCode::CONFLICT, "full", detail),
     }
 }
 

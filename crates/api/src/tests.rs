@@ -24,7 +24,7 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let pin = |digits: &str| Some(digits.parse::<Pin>().unwrap());
+        let pin = |digits: &str| Some(digits.parse::<Pin>().unwrap().into());
         let open = MeetingSettings::open(MeetingId::parse("open").unwrap());
         let mut closed = MeetingSettings::open(MeetingId::parse("closed").unwrap());
         (closed.guest_pin, closed.host_pin) = (pin("1234"), pin("98765"));

@@ -13,6 +13,7 @@ use types::{MeetingId, ParticipantKind};
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::authorise::meeting_id;
 use crate::join::{Entry, JoinAnswer, MeetingAnswer, not_found};
 use crate::problem::Problem;
 use crate::tickets::Ticket;
@@ -96,7 +97,7 @@ pub async fn poll(
     State(api): State<Api>,
     Path((id, ticket)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let meeting = MeetingId::parse(&id).map_err(|_| no_ticket())?;
+    let meeting = meeting_id(&api, &id).ok_or_else(no_ticket)?;
     let poll = api.tickets.poll(&meeting, &ticket).ok_or_else(no_ticket)?;
     let Ticket { waiting, entry, .. } = &*poll.ticket;
     match fate(waiting).await {
@@ -128,7 +129,7 @@ pub async fn leave(
     State(api): State<Api>,
     Path((id, ticket)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let meeting = MeetingId::parse(&id).map_err(|_| no_ticket())?;
+    let meeting = meeting_id(&api, &id).ok_or_else(no_ticket)?;
     let there = api.tickets.take_back(&meeting, &ticket);
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(no_ticket()) }
 }

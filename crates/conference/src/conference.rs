@@ -14,14 +14,14 @@ use sfu::transport::webrtc::{Connections, Session};
 use tokio::sync::mpsc;
 use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
 
-use crate::access::{CreateError, Directory, MeetingSettings};
+use crate::access::{Booked, CreateError, Directory, MeetingSettings};
 use crate::bridge::LegFormat;
 use crate::clock::Clock;
 use crate::dialling::DialledLeg;
 use crate::events::{Events, Subscription};
 use crate::ids::random_id;
 use crate::leg::Link;
-use crate::meeting::{self, ExecuteError, JoinMedia, MeetingHandle, MeetingSnapshot};
+use crate::meeting::{self, ExecuteError, JoinMedia, Linger, MeetingHandle, MeetingSnapshot};
 use crate::member::{EVENT_QUEUE, Member};
 
 /// How long ending meetings may take to tell their participants at shutdown.
@@ -167,9 +167,15 @@ impl Conference {
         }
     }
 
-    /// A running meeting.
+    /// A running meeting; of one that was booked, by its alias or its number.
     pub fn find(&self, id: &MeetingId) -> Option<MeetingHandle> {
-        self.lock().running.get(id).filter(|it| !it.is_over()).cloned()
+        let id = self.inner.directory.canonical(id);
+        self.lock().running.get(&id).filter(|it| !it.is_over()).cloned()
+    }
+
+    /// All that run.
+    pub(crate) fn running(&self) -> Vec<MeetingHandle> {
+        self.lock().running.values().filter(|it| !it.is_over()).cloned().collect()
     }
 
     /// Begins a meeting without anybody in it, as LiveKit's `CreateRoom` does.
@@ -259,6 +265,8 @@ impl Conference {
 
     fn meeting(&self, id: &MeetingId) -> Result<(MeetingHandle, ShardHandle), JoinError> {
         let settings = self.inner.directory.find(id).ok_or(JoinError::NoSuchMeeting)?;
+        let id = &settings.id.clone();
+        let linger = self.inner.directory.booked(id).and_then(|it| linger_of(&it));
         let shard = self.shard_of(id).ok_or(JoinError::Stopping)?;
         let mut meetings = self.lock();
         if meetings.stopping {
@@ -280,7 +288,12 @@ impl Conference {
                 live,
             };
             let (clock, events) = (self.inner.clock.clone(), self.inner.events.clone());
-            meeting::start(settings, shard.clone(), self.inner.mcu.clone(), clock, events)
+            let mcu = self.inner.mcu.clone();
+            let meeting = meeting::start(settings, shard.clone(), mcu, clock, events);
+            if let Some(linger) = linger {
+                meeting.set_linger(linger);
+            }
+            meeting
         });
         Ok((meeting.clone(), shard))
     }
@@ -356,7 +369,8 @@ impl Conference {
     }
 
     pub(crate) fn new_peer(&self, meeting: &MeetingId) -> Result<(PeerId, ShardHandle), JoinError> {
-        let shard = self.shard_of(meeting).ok_or(JoinError::Stopping)?;
+        let meeting = self.inner.directory.canonical(meeting);
+        let shard = self.shard_of(&meeting).ok_or(JoinError::Stopping)?;
         if self.lock().stopping {
             return Err(JoinError::Stopping);
         }
@@ -390,6 +404,13 @@ impl Conference {
     fn lock(&self) -> std::sync::MutexGuard<'_, Meetings> {
         self.inner.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a booked meeting goes on without anybody, where it says.
+fn linger_of(booked: &Booked) -> Option<Linger> {
+    let minutes = booked.meeting.settings.automatic_end.empty_minutes?;
+    let time = Duration::from_secs(u64::from(minutes) * 60);
+    Some(Linger { empty: time, departed: time })
 }
 
 pub(crate) fn now_ms() -> i64 {

@@ -116,9 +116,8 @@ impl Dialler for Gateway {
             tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
             return Err(DialRefusal::Forbidden);
         }
-        if shared.conference.directory().find(meeting).is_none() {
-            return Err(DialRefusal::NoSuchMeeting);
-        }
+        let settings = shared.conference.directory().find(meeting);
+        let meeting = &settings.ok_or(DialRefusal::NoSuchMeeting)?.id;
         let layout = layout.unwrap_or_else(|| shared.layout_of(meeting));
         let caller = Caller::dialled(&target, layout);
         let leg = DialledLeg {

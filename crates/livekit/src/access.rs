@@ -69,7 +69,7 @@ pub fn admit(state: &Shared, token: &str) -> Result<Admitted, AccessError> {
     let Shared { conference, keys, revoked, .. } = state;
     let grant = keys.verify(token, SystemTime::now())?;
     let (identity, meeting) = grant.join()?;
-    let identity = identity.clone();
+    let (identity, meeting) = (identity.clone(), conference.directory().canonical(&meeting));
     if revoked.is_revoked(&meeting, &identity, token) {
         return Err(AccessError::Revoked);
     }

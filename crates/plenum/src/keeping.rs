@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use auth::{KeyError, LocalVault, MasterKey};
 use conference::Conference;
+use conference::access::Directory;
+use conference::booking::Bookings;
 use conference::history::{Historian, Keep};
+use conference::kept::Keeper;
 use conference::people::{FirstPassword, People, PeopleError, VaultError};
 use conference::store::{Act, Actor, Batch, History, Outcome, Records, StoreError, Target};
 use store::SqlStore;
@@ -74,6 +77,16 @@ pub async fn open(config: &Config) -> Result<Kept, KeepingError> {
     let people = People::new(Records::new(store.clone()), Arc::new(vault));
     note(&people, "server.start").await?;
     Ok(Kept { people, store })
+}
+
+/// What keeps everything that is given, and the meetings among it, which the directory knows then.
+pub async fn bookings(
+    people: &People,
+    directory: &Arc<Directory>,
+) -> Result<(Keeper, Bookings), KeepingError> {
+    let keeper = Keeper::new(people.records().clone(), people.vault().clone());
+    let bookings = Bookings::open(keeper.clone(), directory.clone()).await?;
+    Ok((keeper, bookings))
 }
 
 /// The first account's name and password, at the first start alone. Made when everything else is

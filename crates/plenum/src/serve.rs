@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use api::{Api, Ready};
 use conference::access::{Directory, KeyRights};
 use conference::people::FirstPassword;
-use conference::{Conference, Dialler};
+use conference::{Conference, Dialler, look_after};
 use gateway::Gateway;
 use gateway::sip::{SipStats, Transport};
 use livekit::LiveKit;
 use mcu::{Mcu, McuConfig};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sfu::ShardHandle;
 use sfu::driver::{PortRange, ShardConfig, TcpAcceptor, TcpPort};
 use tokio::signal::unix::{SignalKind, signal};
@@ -78,20 +78,14 @@ pub fn run(config: Config) -> Result<(), ServeError> {
 }
 
 async fn serve(mut config: Config) -> Result<(), ServeError> {
-    let set_up = |error: String| ServeError::SetUp(error);
-    sfu::transport::webrtc::init_crypto();
-    let metrics =
-        PrometheusBuilder::new().install_recorder().map_err(|error| set_up(error.to_string()))?;
-    config
-        .keys
-        .add_random(PAGE_KEY, KeyRights::default())
-        .map_err(|error| set_up(error.to_string()))?;
-
+    let metrics = set_up(&mut config)?;
     let Kept { people, store } = keeping::open(&config).await?;
     let (shards, ice_tcp) = start_shards(&config)?;
-    let directory = Arc::new(Directory::new(std::mem::take(&mut config.meetings), config.dev));
+    let directory = Directory::new(std::mem::take(&mut config.meetings), config.dev);
+    let directory = Arc::new(directory.with_vault(people.vault().clone()));
+    let (keeper, bookings) = keeping::bookings(&people, &directory).await?;
     let keys = Arc::new(std::mem::take(&mut config.keys));
-    let mcu = Mcu::start(McuConfig::default()).map_err(|error| set_up(error.to_string()))?;
+    let mcu = Mcu::start(McuConfig::default()).map_err(cannot_set_up)?;
     let Rtp { port_min, port_max } = config.rtp;
     let ports = PortRange::new(media_ip::of(&config)?, port_min, port_max);
     let conference = Conference::new(directory.clone(), shards, Arc::new(mcu), ports);
@@ -105,8 +99,9 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
         .with_conference(conference.clone())
-        .with_dialler(dialler)
+        .with_dialler(dialler.clone())
         .with_people(people.clone(), !config.dev)
+        .with_kept(keeper, bookings)
         .with_authority(move || root.as_ref().and_then(|it| it.root()));
     let in_clear = api::router_in_clear(api.clone());
     let routes =
@@ -128,8 +123,11 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         let refused = |source| ServeError::System { what: "listening for signals", source };
         tokio::spawn(certificate::follow(certificates).map_err(refused)?);
     }
-    let purging = tokio::spawn(keeping::purge(people.clone()));
-    let counting = tokio::spawn(count(conference.clone(), gateway.clone()));
+    let chores = [
+        tokio::spawn(keeping::purge(people.clone())),
+        tokio::spawn(count(conference.clone(), gateway.clone())),
+        tokio::spawn(look_after(conference.clone(), dialler)),
+    ];
     ready.set(true);
     tracing::info!(%http, https = https.map(tracing::field::display), "ready");
     greet(http, https, gateway.as_deref(), &config, keeping::first_account(&people).await?)?;
@@ -147,13 +145,23 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     }
     tracing::info!("stopping: HTTP");
     servers.stop(HTTP_FAREWELL).await;
-    counting.abort();
-    purging.abort();
+    chores.iter().for_each(tokio::task::JoinHandle::abort);
     historian.stop(HISTORY_FAREWELL).await;
     keeping::close(&people, &store).await;
     drop(ice_tcp);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ciphers, metrics, and the key by which the page's tokens are signed.
+fn set_up(config: &mut Config) -> Result<PrometheusHandle, ServeError> {
+    sfu::transport::webrtc::init_crypto();
+    config.keys.add_random(PAGE_KEY, KeyRights::default()).map_err(cannot_set_up)?;
+    PrometheusBuilder::new().install_recorder().map_err(cannot_set_up)
+}
+
+fn cannot_set_up(error: impl std::fmt::Display) -> ServeError {
+    ServeError::SetUp(error.to_string())
 }
 
 fn start_log(log: &Log) -> Result<(), ServeError> {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{AccountAnswer, Role};
 use crate::Api;
 use crate::caller::{Caller, now};
-use crate::problem::{Problem, people_failed, store_failed};
+use crate::problem::{Problem, kept_failed, people_failed, store_failed};
 use crate::wire::{Asked, Body, ListQuery, Page, Versioned, expected, record_id};
 
 /// An account to be made.
@@ -145,7 +145,8 @@ pub async fn change(
     Ok(Versioned(StatusCode::OK, found.version, found.into()))
 }
 
-/// Removes an account with its sessions and tokens.
+/// Removes an account with its sessions, tokens and personal room, and from its groups. Its other
+/// meetings stay.
 #[utoipa::path(delete, path = "/api/v1/accounts/{id}", tag = "accounts",
     operation_id = "remove_account",
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
@@ -160,6 +161,7 @@ pub async fn remove(
     let who = caller.needs(&api, Right::AccountsWrite).await?;
     let (id, version) = (record_id(&id)?, expected(&headers)?);
     api.people()?.remove_account(who, &id, version, now()).await.map_err(people_failed)?;
+    api.bookings()?.remove_personal(who, &id, now()).await.map_err(kept_failed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

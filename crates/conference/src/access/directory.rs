@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
-use types::{LegLayout, MeetingId};
+use types::{LegLayout, MeetingId, RecordId, Timestamp};
+
+use super::booked::{Booked, Bookings};
+use crate::booking::{Joining, Meeting, MeetingRole, PinHash, WhoMayJoin};
+use crate::people::{Vault, VaultError};
+use crate::store::Found;
 
 /// What a participant may do in a meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +77,21 @@ impl fmt::Debug for Pin {
     }
 }
 
+/// A PIN as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptPin {
+    /// As the configuration has it.
+    Clear(Pin),
+    /// As the database has it.
+    Hash(PinHash),
+}
+
+impl From<Pin> for KeptPin {
+    fn from(pin: Pin) -> Self {
+        Self::Clear(pin)
+    }
+}
+
 /// A meeting as it was set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeetingSettings {
@@ -80,9 +100,9 @@ pub struct MeetingSettings {
     /// What people read.
     pub name: String,
     /// Asked of guests; `None` lets everybody in as a guest.
-    pub guest_pin: Option<Pin>,
+    pub guest_pin: Option<KeptPin>,
     /// Makes whoever knows it a host; `None`: nobody becomes host by PIN.
-    pub host_pin: Option<Pin>,
+    pub host_pin: Option<KeptPin>,
     /// Whether room systems may dial in.
     pub room_systems: bool,
     /// How others are arranged in room systems' pictures; `None`: as everywhere else.
@@ -121,6 +141,30 @@ impl MeetingSettings {
     }
 }
 
+/// Somebody who wants to come in.
+// No Debug: it holds a PIN.
+#[derive(Clone, Copy)]
+pub struct Visitor<'a> {
+    /// What they gave as PIN. An empty one counts as none, and one that nobody asked for is passed
+    /// over.
+    pub pin: Option<&'a str>,
+    /// The account that they are signed in with, and its e-mail address.
+    pub account: Option<(&'a RecordId, Option<&'a str>)>,
+    /// When they come.
+    pub now: Timestamp,
+}
+
+impl<'a> Visitor<'a> {
+    /// Somebody without an account.
+    pub fn guest(pin: Option<&'a str>, now: Timestamp) -> Self {
+        Self { pin, account: None, now }
+    }
+
+    fn pin(&self) -> Option<&'a str> {
+        self.pin.map(str::trim).filter(|pin| !pin.is_empty())
+    }
+}
+
 /// Somebody is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -128,6 +172,8 @@ pub struct Admission {
     pub settings: MeetingSettings,
     /// As what.
     pub role: Role,
+    /// Whether they were invited to share their screen where not everybody may.
+    presents: bool,
 }
 
 /// Somebody is not let in. An unknown source must not learn which of these it was: adapters answer
@@ -143,6 +189,38 @@ pub enum AdmissionError {
     /// The PIN given is none of the meeting's.
     #[error("this is not the PIN of the meeting")]
     PinWrong,
+    /// Whoever comes has to sign in first.
+    #[error("only those who are signed in may join this meeting")]
+    SignInFirst,
+    /// Whoever comes is not invited.
+    #[error("only those who are invited may join this meeting")]
+    NotInvited,
+    /// It has not begun.
+    #[error("this meeting has not begun yet")]
+    NotYet {
+        /// When joining opens.
+        opens_at: Timestamp,
+        /// When it begins.
+        starts_at: Timestamp,
+    },
+    /// It takes place no more.
+    #[error("this meeting is over")]
+    Over {
+        /// Since when.
+        ended_at: Option<Timestamp>,
+    },
+    /// Too many PINs are checked at once, or none can be.
+    #[error("the PIN cannot be checked now: try again in a moment")]
+    Busy,
+}
+
+impl From<VaultError> for AdmissionError {
+    fn from(error: VaultError) -> Self {
+        if error != VaultError::Busy {
+            tracing::error!(%error, "a PIN cannot be checked");
+        }
+        Self::Busy
+    }
 }
 
 /// A meeting cannot be made.
@@ -156,13 +234,22 @@ pub enum CreateError {
     Full(usize),
 }
 
-/// The meetings: those of the configuration, those that a key created, and, where the directory is
-/// open, any name.
+/// The meetings: those of the configuration, those that were booked, those that a key created, and,
+/// where the directory is open, any name.
 #[derive(Debug)]
 pub struct Directory {
     configured: HashMap<MeetingId, MeetingSettings>,
+    booked: RwLock<Bookings>,
     created: RwLock<HashMap<MeetingId, MeetingSettings>>,
     open: bool,
+    /// What checks the PINs of meetings that were booked.
+    vault: Option<Arc<dyn Vault>>,
+}
+
+/// A meeting that there is.
+enum Known {
+    Plain(MeetingSettings),
+    Booked(Arc<Booked>),
 }
 
 impl Directory {
@@ -176,25 +263,86 @@ impl Directory {
         for meeting in meetings {
             configured.entry(meeting.id.clone()).or_insert(meeting);
         }
-        Self { configured, created: RwLock::default(), open }
+        let (booked, created) = (RwLock::default(), RwLock::default());
+        Self { configured, booked, created, open, vault: None }
     }
 
-    /// The meeting `id`.
+    /// `vault` checks the PINs of meetings that were booked.
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<dyn Vault>) -> Self {
+        Self { vault: Some(vault), ..self }
+    }
+
+    /// The meeting `id`; of one that was booked, its alias or its number.
     pub fn find(&self, id: &MeetingId) -> Option<MeetingSettings> {
+        match self.known(id)? {
+            Known::Plain(settings) => Some(settings),
+            Known::Booked(booked) => Some(booked.settings.clone()),
+        }
+    }
+
+    fn known(&self, id: &MeetingId) -> Option<Known> {
         if let Some(settings) = self.configured.get(id) {
-            return Some(settings.clone());
+            return Some(Known::Plain(settings.clone()));
+        }
+        if let Some(booked) = self.bookings().find(id) {
+            return Some(Known::Booked(booked.clone()));
         }
         let created = self.created.read().unwrap_or_else(PoisonError::into_inner);
         match created.get(id) {
-            Some(settings) => Some(settings.clone()),
-            None => self.open.then(|| MeetingSettings::open(id.clone())),
+            Some(settings) => Some(Known::Plain(settings.clone())),
+            None => self.open.then(|| Known::Plain(MeetingSettings::open(id.clone()))),
         }
+    }
+
+    /// The one id by which a meeting runs: the alias, where `id` is the number of one that was
+    /// booked.
+    pub fn canonical(&self, id: &MeetingId) -> MeetingId {
+        self.booked(id).map_or_else(|| id.clone(), |it| it.settings.id.clone())
+    }
+
+    /// The meeting that was booked under this alias or number.
+    pub fn booked(&self, id: &MeetingId) -> Option<Arc<Booked>> {
+        let configured = self.is_configured(id);
+        self.bookings().find(id).filter(|_| !configured).cloned()
+    }
+
+    /// Whether the configuration has a meeting of this id, which nobody can book.
+    pub fn is_configured(&self, id: &MeetingId) -> bool {
+        self.configured.contains_key(id)
+    }
+
+    /// A meeting is there, or is another one, from now on.
+    pub fn book(&self, found: Found<Meeting>) {
+        let id = found.id.clone();
+        match Booked::of(found) {
+            Ok(booked) => self.bookings_mut().put(booked),
+            Err(problems) => {
+                tracing::error!(%id, %problems, "a meeting's schedule cannot be read: it is closed");
+                self.unbook(&id);
+            }
+        }
+    }
+
+    /// A meeting that was booked is there no more.
+    pub fn unbook(&self, id: &RecordId) {
+        self.bookings_mut().take(id);
+    }
+
+    fn bookings(&self) -> RwLockReadGuard<'_, Bookings> {
+        self.booked.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bookings_mut(&self) -> RwLockWriteGuard<'_, Bookings> {
+        self.booked.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a meeting for a key that may create rooms.
     pub fn create(&self, settings: MeetingSettings) -> Result<(), CreateError> {
+        let is_booked = self.bookings().find(&settings.id).is_some();
         let mut created = self.created.write().unwrap_or_else(PoisonError::into_inner);
-        if self.configured.contains_key(&settings.id) || created.contains_key(&settings.id) {
+        let known = self.is_configured(&settings.id) || created.contains_key(&settings.id);
+        if known || is_booked {
             return Err(CreateError::Exists(settings.id));
         }
         if created.len() >= Self::MAX_CREATED {
@@ -204,7 +352,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Takes a created meeting away and says whether there was one; configured ones stay.
+    /// Takes a created meeting away and says whether there was one; all others stay.
     pub fn remove(&self, id: &MeetingId) -> bool {
         self.created.write().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
     }
@@ -215,12 +363,111 @@ impl Directory {
         created.retain(|id, _| is_needed(id));
     }
 
-    /// Lets somebody with `pin` into the meeting `id`, or not. An empty PIN counts as none; a PIN
-    /// that nobody asked for is passed over.
-    pub fn admit(&self, id: &MeetingId, pin: Option<&str>) -> Result<Admission, AdmissionError> {
-        let settings = self.find(id).ok_or(AdmissionError::NotFound)?;
-        let role = settings.role_for(pin.map(str::trim).filter(|pin| !pin.is_empty()))?;
-        Ok(Admission { settings, role })
+    /// Lets somebody into the meeting `id`, or not.
+    ///
+    /// # Errors
+    /// [`AdmissionError`].
+    pub async fn admit(
+        &self,
+        id: &MeetingId,
+        visitor: Visitor<'_>,
+    ) -> Result<Admission, AdmissionError> {
+        match self.known(id) {
+            Some(Known::Plain(settings)) => {
+                let role = self.role_for(&settings, visitor.pin()).await?;
+                Ok(Admission { settings, role, presents: false })
+            }
+            Some(Known::Booked(booked)) => self.admit_to(&booked, visitor).await,
+            None => {
+                // A wrong PIN takes as long, whether or not there is such a meeting.
+                if let (Some(vault), Some(Ok(_))) =
+                    (&self.vault, visitor.pin().map(str::parse::<Pin>))
+                {
+                    let pin = visitor.pin().unwrap_or_default();
+                    vault.verify(pin, None).await?;
+                    vault.verify(pin, None).await?;
+                }
+                Err(AdmissionError::NotFound)
+            }
+        }
+    }
+
+    async fn admit_to(
+        &self,
+        booked: &Booked,
+        visitor: Visitor<'_>,
+    ) -> Result<Admission, AdmissionError> {
+        let Booked { meeting, settings, .. } = booked;
+        match booked.joining(visitor.now) {
+            None | Some(Joining::Open(_)) => {}
+            Some(Joining::NotYet { opens_at, next }) => {
+                return Err(AdmissionError::NotYet { opens_at, starts_at: next.start });
+            }
+            Some(Joining::Over) => {
+                return Err(AdmissionError::Over { ended_at: booked.ended_at(visitor.now) });
+            }
+        }
+        let invited = visitor.account.and_then(|(id, email)| meeting.role_of(id, email));
+        let admission = |role| {
+            let presents = invited == Some(MeetingRole::Presenter);
+            Ok(Admission { settings: settings.clone(), role, presents })
+        };
+        if invited == Some(MeetingRole::Host) {
+            return admission(Role::Host);
+        }
+        let role = self.role_for(settings, visitor.pin()).await;
+        if role == Ok(Role::Host) || meeting.lets_in(visitor.account) {
+            return admission(role?);
+        }
+        match (role, meeting.settings.who_may_join) {
+            (Err(error @ (AdmissionError::PinWrong | AdmissionError::Busy)), _) => Err(error),
+            (_, WhoMayJoin::Invited) if visitor.account.is_some() => {
+                Err(AdmissionError::NotInvited)
+            }
+            _ => Err(AdmissionError::SignInFirst),
+        }
+    }
+
+    async fn role_for(
+        &self,
+        settings: &MeetingSettings,
+        given: Option<&str>,
+    ) -> Result<Role, AdmissionError> {
+        let MeetingSettings { guest_pin, host_pin, .. } = settings;
+        let asks_nothing = guest_pin.is_none() && host_pin.is_none();
+        let Some(given) = given.filter(|_| !asks_nothing) else {
+            return match guest_pin {
+                Some(_) => Err(AdmissionError::PinRequired),
+                None => Ok(Role::Guest),
+            };
+        };
+        let pin: Pin = given.parse().map_err(|PinError| AdmissionError::PinWrong)?;
+        // Both are compared whatever the first says: the time taken must not tell them apart.
+        let hashed = [guest_pin, host_pin].iter().any(|it| matches!(it, Some(KeptPin::Hash(_))));
+        let host = self.fits(host_pin.as_ref(), (&pin, given), hashed).await?;
+        let guest = self.fits(guest_pin.as_ref(), (&pin, given), hashed).await?;
+        match (host, guest) {
+            (true, _) => Ok(Role::Host),
+            (false, true) => Ok(Role::Guest),
+            (false, false) => Err(AdmissionError::PinWrong),
+        }
+    }
+
+    /// Whether a PIN is the kept one. `hashed`: it takes as long where there is none.
+    async fn fits(
+        &self,
+        kept: Option<&KeptPin>,
+        (pin, text): (&Pin, &str),
+        hashed: bool,
+    ) -> Result<bool, AdmissionError> {
+        let hash = match kept {
+            Some(KeptPin::Clear(kept)) => return Ok(kept.same(pin).into()),
+            Some(KeptPin::Hash(hash)) => Some(hash.as_str()),
+            None if hashed => None,
+            None => return Ok(false),
+        };
+        let vault = self.vault.as_ref().ok_or(AdmissionError::Busy)?;
+        Ok(vault.verify(text, hash).await?)
     }
 }
 
@@ -229,33 +476,8 @@ impl Admission {
     pub fn place(&self) -> room::Role {
         match self.role {
             Role::Host => room::Role::Host,
+            Role::Guest if self.presents => room::Role::Presenter,
             Role::Guest => self.settings.guests,
-        }
-    }
-}
-
-impl MeetingSettings {
-    fn role_for(&self, given: Option<&str>) -> Result<Role, AdmissionError> {
-        let asks_nothing = self.guest_pin.is_none() && self.host_pin.is_none();
-        let Some(given) = given.filter(|_| !asks_nothing) else {
-            return match self.guest_pin {
-                Some(_) => Err(AdmissionError::PinRequired),
-                None => Ok(Role::Guest),
-            };
-        };
-        let given: Pin = given.parse().map_err(|PinError| AdmissionError::PinWrong)?;
-        // Both are compared whatever the first says: the time taken must not tell them apart.
-        let matches = |pin: &Option<Pin>| match pin {
-            Some(pin) => pin.same(&given),
-            None => Choice::from(0),
-        };
-        let (host, guest) = (matches(&self.host_pin), matches(&self.guest_pin));
-        if host.into() {
-            Ok(Role::Host)
-        } else if guest.into() {
-            Ok(Role::Guest)
-        } else {
-            Err(AdmissionError::PinWrong)
         }
     }
 }
@@ -268,43 +490,57 @@ mod tests {
         MeetingId::parse(text).unwrap()
     }
 
+    fn pin(digits: &str) -> KeptPin {
+        KeptPin::Clear(digits.parse().unwrap())
+    }
+
+    async fn admitted(
+        directory: &Directory,
+        meeting: &str,
+        pin: Option<&str>,
+    ) -> Result<Admission, AdmissionError> {
+        directory.admit(&id(meeting), Visitor::guest(pin, Timestamp(0))).await
+    }
+
     fn board() -> MeetingSettings {
         MeetingSettings {
-            guest_pin: Some("1234".parse().unwrap()),
-            host_pin: Some("987654".parse().unwrap()),
+            guest_pin: Some(pin("1234")),
+            host_pin: Some(pin("987654")),
             ..MeetingSettings::open(id("board"))
         }
     }
 
-    #[test]
-    fn the_pin_decides_who_is_host_and_who_stays_outside() {
+    #[tokio::test]
+    async fn the_pin_decides_who_is_host_and_who_stays_outside() {
         let directory = Directory::new([board()], false);
-        let admit = |pin| directory.admit(&id("Board"), pin).map(|admission| admission.role);
-        assert_eq!(admit(None), Err(AdmissionError::PinRequired));
-        assert_eq!(admit(Some("")), Err(AdmissionError::PinRequired));
-        assert_eq!(admit(Some("1234")), Ok(Role::Guest));
-        assert_eq!(admit(Some(" 987654 ")), Ok(Role::Host));
+        let admit = async |pin| admitted(&directory, "Board", pin).await.map(|it| it.role);
+        assert_eq!(admit(None).await, Err(AdmissionError::PinRequired));
+        assert_eq!(admit(Some("")).await, Err(AdmissionError::PinRequired));
+        assert_eq!(admit(Some("1234")).await, Ok(Role::Guest));
+        assert_eq!(admit(Some(" 987654 ")).await, Ok(Role::Host));
         for wrong in ["1235", "12345", "123", "98765", "12340", "1234\0", "twelve"] {
-            assert_eq!(admit(Some(wrong)), Err(AdmissionError::PinWrong), "{wrong:?}");
+            assert_eq!(admit(Some(wrong)).await, Err(AdmissionError::PinWrong), "{wrong:?}");
         }
-        assert_eq!(directory.admit(&id("other"), None), Err(AdmissionError::NotFound));
+        assert_eq!(admitted(&directory, "other", None).await, Err(AdmissionError::NotFound));
     }
 
-    #[test]
-    fn a_meeting_with_a_host_pin_alone_takes_guests_without_one() {
+    #[tokio::test]
+    async fn a_meeting_with_a_host_pin_alone_takes_guests_without_one() {
         let meeting = MeetingSettings { guest_pin: None, ..board() };
         let directory = Directory::new([meeting], false);
-        assert_eq!(directory.admit(&id("board"), None).unwrap().role, Role::Guest);
-        assert_eq!(directory.admit(&id("board"), Some("987654")).unwrap().role, Role::Host);
-        assert_eq!(directory.admit(&id("board"), Some("1111")), Err(AdmissionError::PinWrong));
+        let admit = async |pin| admitted(&directory, "board", pin).await.map(|it| it.role);
+        assert_eq!(admit(None).await, Ok(Role::Guest));
+        assert_eq!(admit(Some("987654")).await, Ok(Role::Host));
+        assert_eq!(admit(Some("1111")).await, Err(AdmissionError::PinWrong));
     }
 
-    #[test]
-    fn an_open_directory_takes_any_name_but_keeps_the_pins_of_those_it_knows() {
+    #[tokio::test]
+    async fn an_open_directory_takes_any_name_but_keeps_the_pins_of_those_it_knows() {
         let directory = Directory::new([board()], true);
-        let lunch = directory.admit(&id("Lunch"), Some("0000")).unwrap();
+        let lunch = admitted(&directory, "Lunch", Some("0000")).await.unwrap();
         assert_eq!((lunch.role, lunch.settings.room_systems), (Role::Guest, true));
-        assert_eq!(directory.admit(&id("board"), None), Err(AdmissionError::PinRequired));
+        let asked = admitted(&directory, "board", None).await;
+        assert_eq!(asked, Err(AdmissionError::PinRequired));
     }
 
     #[test]

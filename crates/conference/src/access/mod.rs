@@ -3,15 +3,18 @@
 //!
 //! Nothing here reads a clock: whoever asks brings the time along.
 
+mod booked;
 pub mod dial;
 pub mod directory;
 pub mod limit;
 mod network;
 pub mod token;
 
+pub use booked::Booked;
 pub use dial::{DialPattern, DialPatternError};
 pub use directory::{
-    Admission, AdmissionError, CreateError, Directory, MeetingSettings, Pin, PinError, Role,
+    Admission, AdmissionError, CreateError, Directory, KeptPin, MeetingSettings, Pin, PinError,
+    Role, Visitor,
 };
 pub use limit::{Limiter, Rate, TooMany};
 pub use network::{IpNetwork, IpNetworkError};

@@ -1,8 +1,10 @@
 //! Meetings as they are booked: what is kept of them, when they take place, how they are dialled, and
-//! what is sent to those who are invited. All of it is data and pure functions; the meeting at work
-//! is [`crate::MeetingHandle`].
+//! what is sent to those who are invited. All of it is data and pure functions, but for [`Bookings`],
+//! which keeps them; the meeting at work is [`crate::MeetingHandle`].
 
+mod bookings;
 mod email;
+mod ending;
 pub mod invitation;
 mod meeting;
 mod number;
@@ -11,7 +13,9 @@ mod schedule;
 mod settings;
 mod template;
 
+pub use bookings::{Bookings, PinChange, Wanted};
 pub use email::is_email;
+pub use ending::Ending;
 pub use meeting::{Identification, Invitee, Meeting, MeetingKind, MeetingRole};
 pub(crate) use number::has_letter;
 pub use number::{Called, MeetingNumber, MeetingNumberError};

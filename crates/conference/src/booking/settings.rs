@@ -37,7 +37,7 @@ pub enum Presenters {
 pub struct Limits {
     /// Participants at a time, of every kind.
     pub participants: u32,
-    /// How long it may last from its first participant on; `None`: as long as it likes.
+    /// How long it may last from its beginning on; `None`: as long as it likes.
     pub minutes: Option<u32>,
     /// Of each participant in each direction; `None`: as everywhere else.
     pub kbps: Option<u32>,
@@ -63,11 +63,12 @@ impl Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AutomaticEnd {
-    /// When nobody was in it for so many minutes; `None`: emptiness ends nothing.
+    /// When nobody was in it for so many minutes; `None`: as soon as every other meeting that nobody
+    /// is in.
     pub empty_minutes: Option<u32>,
     /// At the end of its schedule.
     pub at_schedule_end: bool,
-    /// When the last host leaves.
+    /// When the last host has left for longer than a page takes to be loaded again.
     pub without_host: bool,
 }
 
@@ -134,6 +135,16 @@ impl Settings {
     pub const MAX_DIAL_OUT: usize = 50;
     /// Characters of a name in its lists.
     pub const MAX_NAME: usize = 100;
+
+    /// What is asked of this server that it cannot do yet, and so does not promise.
+    pub fn unsupported(&self) -> Problems {
+        let mut problems = Problems::new();
+        let text = "a meeting's own bandwidth is not supported by this server yet";
+        problems.ensure(self.limits.kbps.is_none(), "limits.kbps", ProblemCode::Conflict, text);
+        let text = "end-to-end encryption is not supported by this server yet";
+        problems.ensure(!self.e2ee, "e2ee", ProblemCode::Conflict, text);
+        problems
+    }
 
     /// Everything that is wrong with it.
     pub fn problems(&self) -> Problems {

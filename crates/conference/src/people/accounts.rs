@@ -4,8 +4,8 @@ use types::{RecordId, Timestamp};
 
 use super::session::new_secret;
 use super::{
-    Account, AccountRole, ApiToken, Credential, PasswordError, PasswordHash, People, PeopleError,
-    Principal, Session, account_name, display_name, email, password,
+    Account, AccountRole, ApiToken, Credential, Group, PasswordError, PasswordHash, People,
+    PeopleError, Principal, Session, account_name, display_name, email, password,
 };
 use crate::store::{Act, Actor, Batch, Entity, Found, Kind, Outcome, Search, StoreError, Target};
 
@@ -165,7 +165,7 @@ impl People {
         Ok(found)
     }
 
-    /// Removes an account with its sessions and tokens.
+    /// Removes an account with its sessions and tokens, and from its groups.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -187,6 +187,10 @@ impl People {
         let mut batch = self.without_sessions(batch, id, None).await?;
         for token in self.all_of::<ApiToken>(ApiToken::ACCOUNT, id).await? {
             batch = batch.delete::<ApiToken>(&token.id, None);
+        }
+        for mut group in self.all_of::<Group>(Group::MEMBER, id).await? {
+            group.entity.members.retain(|it| it != id);
+            batch = batch.update(&group.id, Some(group.version), &group.entity);
         }
         Ok(self.records.write(batch, now).await?)
     }

@@ -100,8 +100,8 @@ impl People {
     }
 
     /// What computes secrets.
-    pub fn vault(&self) -> &dyn Vault {
-        &*self.vault
+    pub fn vault(&self) -> &Arc<dyn Vault> {
+        &self.vault
     }
 
     /// Counts a try under a name as wrong until it proves right, so that tries at the same moment
@@ -117,5 +117,7 @@ impl People {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -2,44 +2,11 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::session::{SESSION_IDLE, SESSION_LIFE};
+use super::testing::FastVault;
 use super::*;
 use crate::store::memory::Memory;
 use crate::store::{AuditQuery, Outcome, Records};
-
-/// Seals by turning texts round; the code of a step is its number.
-#[derive(Debug)]
-struct FastVault;
-
-#[async_trait]
-impl Vault for FastVault {
-    async fn hash(&self, secret: &str) -> Result<String, VaultError> {
-        Ok(digest_of(secret))
-    }
-
-    async fn verify(&self, secret: &str, hash: Option<&str>) -> Result<bool, VaultError> {
-        Ok(hash == Some(&*digest_of(secret)))
-    }
-
-    fn seal(&self, clear: &str) -> Result<String, VaultError> {
-        Ok(clear.chars().rev().collect())
-    }
-
-    fn open(&self, sealed: &str) -> Result<String, VaultError> {
-        self.seal(sealed)
-    }
-
-    fn new_code_secret(&self, _: &str) -> CodeSecret {
-        CodeSecret { base32: "ABC".into(), url: "otpauth://totp/x?secret=ABC".into() }
-    }
-
-    fn code_step(&self, base32: &str, code: &str, now: Timestamp) -> Option<u64> {
-        let step = now.0.unsigned_abs() / 30_000;
-        (base32 == "ABC" && code == step.to_string()).then_some(step)
-    }
-}
 
 struct House {
     people: People,

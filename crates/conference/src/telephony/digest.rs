@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::{ProblemCode, Problems};
 
+/// The realm in which room systems of the house register: it stands in every kept password, and so
+/// never changes.
+pub const REALM: &str = "plenum";
+
 /// H(user:realm:password) of RFC 7616 section 3.4.2, by each algorithm that may be used (RFC 8760).
 ///
 /// Whoever has it can register at this server as that user, though nowhere else and without knowing

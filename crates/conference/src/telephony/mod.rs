@@ -14,7 +14,7 @@ pub use contact::Contact;
 pub use device::Device;
 pub use dial_plan::{Call, Decision, DialPlan, Step, Verdict, decide};
 pub use dial_rule::{Action, Cause, DialRule, Direction, Match, Transport};
-pub use digest::DigestVerifier;
+pub use digest::{DigestVerifier, REALM};
 pub use trunk::{CallerIdentity, SealedSecret, SrtpPolicy, Trunk, TrunkKind};
 
 /// Kilobits a second that a call may be given: a voice, and what no camera needs.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use conference::access::{self, AdmissionError};
 use conference::{JoinError, Leg, LegEvent, Participant, Waiting};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
-use types::{Identity, LegLayout, MeetingId, ParticipantKind};
+use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
 use super::admission::{PinEntry, Step};
 use super::media::Session;
@@ -276,36 +277,39 @@ impl Line {
                     tracing::info!("nobody enters the PIN");
                     return self.end().await;
                 }
-                Step::Try(pin) if self.try_pin(source, &pin) => {
-                    return match enter(&self.shared, &mut self.leg, &self.visitor).await {
-                        Ok(waiting) => self.run(waiting).await,
-                        Err(error) => {
-                            note_refusal(&error);
-                            self.end().await;
-                        }
-                    };
-                }
-                Step::Try(_) if entry.wrong() => self.show(Prompt::Wrong),
-                Step::Try(_) => {
-                    tracing::info!("three wrong PINs");
+                Step::Try(pin) => {
+                    if self.try_pin(source, &pin).await {
+                        return match enter(&self.shared, &mut self.leg, &self.visitor).await {
+                            Ok(waiting) => self.run(waiting).await,
+                            Err(error) => {
+                                note_refusal(&error);
+                                self.end().await;
+                            }
+                        };
+                    }
                     self.show(Prompt::Wrong);
-                    self.let_read().await;
-                    return self.end().await;
+                    if !entry.wrong() {
+                        tracing::info!("three wrong PINs");
+                        self.let_read().await;
+                        return self.end().await;
+                    }
                 }
             }
         }
     }
 
     /// Whether this is the PIN, which says who comes as well.
-    fn try_pin(&mut self, source: IpAddr, pin: &str) -> bool {
+    async fn try_pin(&mut self, source: IpAddr, pin: &str) -> bool {
         if !self.shared.may_try_pin(source) {
             return false;
         }
-        match self.shared.conference.directory().admit(&self.visitor.meeting, Some(pin)) {
+        let visitor = access::Visitor::guest(Some(pin), Timestamp::of(SystemTime::now()));
+        match self.shared.conference.directory().admit(&self.visitor.meeting, visitor).await {
             Ok(admission) => {
                 self.visitor.caller.role = admission.place();
                 true
             }
+            Err(AdmissionError::Busy) => false,
             Err(_) => {
                 self.shared.note_wrong_pin(source);
                 false

@@ -7,13 +7,13 @@ mod media;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use conference::access::AdmissionError;
+use conference::access::{self, AdmissionError};
 use conference::{JoinError, Leg, LegSeat, Waiting};
 use room::{Refusal, Role};
 use tokio::time::Instant;
-use types::MeetingId;
+use types::{MeetingId, Timestamp};
 
 use crate::gateway::Shared;
 use crate::sip::{Call, CallEvent, IncomingCall, Status};
@@ -50,6 +50,8 @@ enum Refused {
     NoRoomSystems(MeetingId),
     #[error("too many wrong PINs came from this address")]
     TooManyPins,
+    #[error("meeting {meeting}: {error}")]
+    NotNow { meeting: MeetingId, error: AdmissionError },
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error(transparent)]
@@ -61,7 +63,9 @@ enum Refused {
 impl Refused {
     fn status(&self) -> Status {
         match self {
+            Self::NotNow { error: AdmissionError::Busy, .. } => Status::SERVICE_UNAVAILABLE,
             Self::NoMeetingDialled
+            | Self::NotNow { .. }
             | Self::NoSuchMeeting(_)
             | Self::NoRoomSystems(_)
             | Self::TooManyPins
@@ -126,7 +130,7 @@ enum Media {
 }
 
 async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
-    let (meeting, entry, role) = admit(shared, call)?;
+    let (meeting, entry, role) = admit(shared, call).await?;
     let seat = shared.conference.seat_leg(&meeting)?;
     let address = shared.announced_to(Some(call.source.ip()));
     let mut session = Session::new(&seat, address, &shared.media, call.secure);
@@ -148,13 +152,15 @@ async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Ref
 }
 
 /// Whether a caller may come in, and as what.
-fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role), Refused> {
+async fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role), Refused> {
     let dialled = call.user.as_deref().and_then(Dialled::read).ok_or(Refused::NoMeetingDialled)?;
     let Dialled { meeting, pin } = dialled;
     let directory = shared.conference.directory();
     let Some(settings) = directory.find(&meeting) else {
         return Err(Refused::NoSuchMeeting(meeting));
     };
+    // By whichever of its numbers and names it was dialled.
+    let meeting = settings.id;
     if !settings.room_systems {
         return Err(Refused::NoRoomSystems(meeting));
     }
@@ -163,9 +169,16 @@ fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role
     if asks && pin.is_some() && !shared.may_try_pin(source) {
         return Err(Refused::TooManyPins);
     }
-    match directory.admit(&meeting, pin.as_deref()) {
+    let visitor = access::Visitor::guest(pin.as_deref(), Timestamp::of(SystemTime::now()));
+    match directory.admit(&meeting, visitor).await {
         Ok(admission) => Ok((meeting, Entry::In, admission.place())),
         Err(AdmissionError::PinRequired) if shared.may_try_pin(source) => {
+            Ok((meeting, Entry::Ask { failed: false }, settings.guests))
+        }
+        // A host may come in nevertheless.
+        Err(AdmissionError::SignInFirst)
+            if settings.host_pin.is_some() && shared.may_try_pin(source) =>
+        {
             Ok((meeting, Entry::Ask { failed: false }, settings.guests))
         }
         Err(AdmissionError::PinRequired) => Err(Refused::TooManyPins),
@@ -174,6 +187,7 @@ fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role
             Ok((meeting, Entry::Ask { failed: true }, settings.guests))
         }
         Err(AdmissionError::NotFound) => Err(Refused::NoSuchMeeting(meeting)),
+        Err(error) => Err(Refused::NotNow { meeting, error }),
     }
 }
 

@@ -238,8 +238,8 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
         meetings.push(MeetingSettings {
             name: entry.name.unwrap_or_else(|| id.as_str().to_owned()),
             id,
-            guest_pin: entry.guest_pin,
-            host_pin: entry.host_pin,
+            guest_pin: entry.guest_pin.map(Into::into),
+            host_pin: entry.host_pin.map(Into::into),
             room_systems: entry.room_systems,
             layout: entry.layout,
             max_participants: entry.max_participants,

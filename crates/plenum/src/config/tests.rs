@@ -3,9 +3,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use conference::access::{Directory, Grant, Role};
+use conference::access::{Directory, Grant, Role, Visitor};
 
-use types::LegLayout;
+use types::{LegLayout, Timestamp};
 
 use super::setting::Srtp;
 use super::*;
@@ -83,8 +83,8 @@ fn dev_lives_on_loopback_with_the_well_known_key() {
     assert!(!may_dial("10.0.0.1"));
 }
 
-#[test]
-fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
+#[tokio::test]
+async fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
     let file = File::new(
         "whole",
         r#"
@@ -154,8 +154,10 @@ fn a_whole_file_is_read_and_the_environment_has_the_last_word() {
 
     let directory = Directory::new(config.meetings, config.dev);
     let id = |text| MeetingId::parse(text).unwrap();
-    assert_eq!(directory.admit(&id("board"), Some("1234")).unwrap().role, Role::Guest);
-    assert_eq!(directory.admit(&id("lobby"), Some("4321")).unwrap().role, Role::Host);
+    for (meeting, pin, role) in [("board", "1234", Role::Guest), ("lobby", "4321", Role::Host)] {
+        let visitor = Visitor::guest(Some(pin), Timestamp(0));
+        assert_eq!(directory.admit(&id(meeting), visitor).await.unwrap().role, role);
+    }
     assert!(!directory.find(&id("lobby")).unwrap().room_systems);
     assert_eq!(directory.find(&id("lobby")).unwrap().layout, Some(LegLayout::Grid));
     assert_eq!(directory.find(&id("board")).unwrap().layout, None, "as [sip] says");

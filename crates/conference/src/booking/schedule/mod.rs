@@ -171,6 +171,12 @@ impl Timetable {
         self.from(now).find(|it| it.start >= now)
     }
 
+    /// The last occurrence that has begun by `now`.
+    pub fn last(&self, now: Timestamp) -> Option<Occurrence> {
+        let beginning = self.instant(self.start)?;
+        self.from(beginning).take_while(|it| it.start <= now).last()
+    }
+
     /// Whether joining is open: from `early` before the start until `grace` after the end.
     pub fn joining(&self, now: Timestamp, early: Duration, grace: Duration) -> Joining {
         let opens = |it: &Occurrence| it.start.before(early) <= now;

@@ -1,0 +1,168 @@
+//! What the server does to booked meetings by itself while they run: it calls their room systems when
+//! they begin, and ends them when their time is up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use room::{Command, LeaveReason, Role};
+use types::{MeetingId, Timestamp};
+
+use crate::access::Booked;
+use crate::booking::Ending;
+use crate::conference::{Conference, now_ms};
+use crate::dialling::Dialler;
+
+/// How often it looks: nobody minds a second.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Looks after the booked meetings for as long as the program runs. Without a dialler nobody is
+/// called.
+pub async fn look_after(conference: Conference, dialler: Option<Arc<dyn Dialler>>) {
+    let mut known: HashMap<String, Ending> = HashMap::new();
+    loop {
+        let running = conference.running();
+        known.retain(|sid, _| running.iter().any(|it| it.sid() == sid));
+        for meeting in running {
+            let Some(booked) = conference.directory().booked(meeting.id()) else { continue };
+            let now = Timestamp(now_ms());
+            let ending = known.entry(meeting.sid().to_owned()).or_insert_with(|| {
+                if let Some(dialler) = &dialler {
+                    call(&**dialler, meeting.id(), &booked);
+                }
+                Ending::new(now)
+            });
+            let settings = &booked.meeting.settings;
+            let hosts = match settings.automatic_end.without_host {
+                true => meeting.snapshot().await.map_or(0, |it| {
+                    it.participants.iter().filter(|it| it.role == Role::Host).count()
+                }),
+                false => 0,
+            };
+            let scheduled = booked.ends_at(ending.began());
+            if ending.is_due(settings, scheduled, hosts, now) {
+                tracing::info!(meeting = %meeting.id(), "the meeting's time is up");
+                // It may have ended by itself meanwhile.
+                let _ = meeting.execute(Command::End(LeaveReason::MeetingEnded)).await;
+            }
+        }
+        let clock = conference.clock();
+        clock.sleep_until(clock.now() + TICK).await;
+    }
+}
+
+fn call(dialler: &dyn Dialler, meeting: &MeetingId, booked: &Booked) {
+    for out in &booked.meeting.settings.dial_out {
+        if let Err(refusal) = dialler.dial(meeting, out.address.as_str(), None) {
+            tracing::warn!(%meeting, %refusal, "a room system of the meeting is not called");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Mutex;
+
+    use jiff::tz::TimeZone;
+    use mcu::{Mcu, McuConfig};
+    use sfu::driver::{PortRange, ShardConfig};
+    use types::{LegLayout, RecordId};
+
+    use super::*;
+    use crate::access::Directory;
+    use crate::booking::{DialOut, Identification, Meeting, MeetingKind, MeetingNumber, Schedule};
+    use crate::dialling::{DialRefusal, DialledLeg, LegId};
+    use crate::events::{EndCause, Happening, News};
+    use crate::store::Found;
+
+    /// Notes what is dialled, and dials nothing.
+    #[derive(Default)]
+    struct Notebook(Mutex<Vec<String>>);
+
+    impl Dialler for Notebook {
+        fn dial(
+            &self,
+            meeting: &MeetingId,
+            address: &str,
+            _: Option<LegLayout>,
+        ) -> Result<DialledLeg, DialRefusal> {
+            self.0.lock().unwrap().push(format!("{meeting}: {address}"));
+            Err(DialRefusal::Forbidden)
+        }
+
+        fn leg(&self, _: &MeetingId, _: &LegId) -> Option<DialledLeg> {
+            None
+        }
+
+        fn set_layout(&self, _: &MeetingId, _: &LegId, _: LegLayout) -> Option<DialledLeg> {
+            None
+        }
+
+        fn hang_up(&self, _: &MeetingId, _: &LegId) -> Option<DialledLeg> {
+            None
+        }
+    }
+
+    /// A meeting that takes place for three seconds more, and calls the hall.
+    fn meeting() -> Found<Meeting> {
+        let mut meeting = Meeting::new(Identification {
+            alias: MeetingId::parse("weekly").unwrap(),
+            number: MeetingNumber::parse("482913775").unwrap(),
+            name: "Weekly".into(),
+            owner: RecordId::new("anna"),
+        });
+        let now = Timestamp(now_ms());
+        let start = jiff::Timestamp::from_millisecond(now.0 - 57_000).unwrap();
+        let start = TimeZone::UTC.to_datetime(start).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let (rrule, exdates) = (None, Vec::new());
+        let time_zone = "UTC".into();
+        meeting.schedule = Some(Schedule { start, minutes: 1, time_zone, rrule, exdates });
+        meeting.kind = MeetingKind::Scheduled;
+        meeting.settings.automatic_end.at_schedule_end = true;
+        let address = "sip:hall@pbx".parse().unwrap();
+        meeting.settings.dial_out = vec![DialOut { address, name: String::new() }];
+        let id = RecordId::new("m");
+        Found { id, version: 1, created_at: now, changed_at: now, entity: meeting }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_meeting_calls_its_rooms_and_ends_with_its_schedule_by_whatever_name_it_began() {
+        sfu::transport::webrtc::init_crypto();
+        let loopback = Ipv4Addr::LOCALHOST.into();
+        let shard = sfu::driver::start(&ShardConfig {
+            index: 0,
+            listen: SocketAddr::new(loopback, 0),
+            announced: Vec::new(),
+            tcp: Vec::new(),
+        });
+        let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
+        let directory = Arc::new(Directory::new([], false));
+        directory.book(meeting());
+        let (shards, ports) = (vec![shard.unwrap()], PortRange::new(loopback, 0, 0));
+        let conference = Conference::new(directory, shards, Arc::new(mcu), ports);
+        let (mut events, notebook) = (conference.events(), Arc::new(Notebook::default()));
+        let upkeep = tokio::spawn(look_after(conference.clone(), Some(notebook.clone())));
+
+        let [by_number, by_alias] = ["482-913-775", "Weekly"]
+            .map(|it| conference.open(&MeetingId::parse(it).unwrap()).unwrap());
+        assert_eq!(by_number.sid(), by_alias.sid());
+        let ended = async {
+            loop {
+                match events.next().await {
+                    Some(News::Event(event)) => {
+                        if let Happening::MeetingEnded { cause, .. } = event.what {
+                            return cause;
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        // Far less than it would go on without anybody.
+        let cause = tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
+        assert_eq!(cause, EndCause::Ended);
+        assert_eq!(*notebook.0.lock().unwrap(), ["weekly: sip:hall@pbx"]);
+        upkeep.abort();
+    }
+}
