@@ -10,6 +10,7 @@ mod doors;
 mod health;
 mod history;
 mod join;
+mod keys;
 mod legs;
 mod live;
 mod openapi;
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{any, get};
-use conference::access::{Directory, Keys, Limiter, Rate};
+use conference::access::{Directory, Keyring, Keys, Limiter, Rate};
 use conference::booking::Bookings;
 use conference::kept::Keeper;
 use conference::people::People;
@@ -74,6 +75,7 @@ pub struct Api {
     people: Option<People>,
     keeper: Option<Keeper>,
     bookings: Option<Bookings>,
+    keyring: Option<Keyring>,
     /// Whether browsers reach the server over HTTPS, by itself or through a proxy.
     secure: bool,
     /// Held while the audit log is verified.
@@ -108,6 +110,7 @@ impl Api {
             people: None,
             keeper: None,
             bookings: None,
+            keyring: None,
             secure: true,
             verifying: Arc::default(),
             listeners: live::Listeners::default(),
@@ -123,8 +126,9 @@ impl Api {
 
     /// What is kept beside people; without it nothing is.
     #[must_use]
-    pub fn with_kept(self, keeper: Keeper, bookings: Bookings) -> Self {
-        Self { keeper: Some(keeper), bookings: Some(bookings), ..self }
+    pub fn with_kept(self, keeper: Keeper, bookings: Bookings, keyring: Keyring) -> Self {
+        let (keeper, bookings, keyring) = (Some(keeper), Some(bookings), Some(keyring));
+        Self { keeper, bookings, keyring, ..self }
     }
 
     fn people(&self) -> Result<&People, Problem> {
@@ -133,6 +137,10 @@ impl Api {
 
     fn keeper(&self) -> Result<&Keeper, Problem> {
         self.keeper.as_ref().ok_or_else(keeps_nothing)
+    }
+
+    fn keyring(&self) -> Result<&Keyring, Problem> {
+        self.keyring.as_ref().ok_or_else(keeps_nothing)
     }
 
     fn bookings(&self) -> Result<&Bookings, Problem> {
@@ -214,6 +222,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(accounts::reset_password))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::end))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show, keys::change, keys::remove))
+        .routes(routes!(keys::rotate))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .merge(steering())

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use auth::{KeyError, LocalVault, MasterKey};
 use conference::Conference;
-use conference::access::Directory;
+use conference::access::{Directory, Keyring, Keys};
 use conference::booking::Bookings;
 use conference::history::{Historian, Keep};
 use conference::kept::Keeper;
@@ -87,6 +87,12 @@ pub async fn bookings(
     let keeper = Keeper::new(people.records().clone(), people.vault().clone());
     let bookings = Bookings::open(keeper.clone(), directory.clone()).await?;
     Ok((keeper, bookings))
+}
+
+/// The keys of applications that are kept, which `keys` knows then.
+pub async fn keyring(people: &People, keys: &Arc<Keys>) -> Result<Keyring, KeepingError> {
+    let (records, vault) = (people.records().clone(), people.vault().clone());
+    Ok(Keyring::open(records, vault, keys.clone()).await?)
 }
 
 /// The first account's name and password, at the first start alone. Made when everything else is

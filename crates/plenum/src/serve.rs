@@ -85,6 +85,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let directory = Arc::new(directory.with_vault(people.vault().clone()));
     let (keeper, bookings) = keeping::bookings(&people, &directory).await?;
     let keys = Arc::new(std::mem::take(&mut config.keys));
+    let keyring = keeping::keyring(&people, &keys).await?;
     let mcu = Mcu::start(McuConfig::default()).map_err(cannot_set_up)?;
     let Rtp { port_min, port_max } = config.rtp;
     let ports = PortRange::new(media_ip::of(&config)?, port_min, port_max);
@@ -101,7 +102,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         .with_conference(conference.clone())
         .with_dialler(dialler.clone())
         .with_people(people.clone(), !config.dev)
-        .with_kept(keeper, bookings)
+        .with_kept(keeper, bookings, keyring)
         .with_authority(move || root.as_ref().and_then(|it| it.root()));
     let in_clear = api::router_in_clear(api.clone());
     let routes =

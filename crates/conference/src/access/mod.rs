@@ -6,6 +6,7 @@
 mod booked;
 pub mod dial;
 pub mod directory;
+mod keyring;
 pub mod limit;
 mod network;
 pub mod token;
@@ -16,6 +17,7 @@ pub use directory::{
     Admission, AdmissionError, CreateError, Directory, KeptPin, MeetingSettings, Pin, PinError,
     Role, Visitor,
 };
+pub use keyring::{ApplicationKey, KeyChange, Keyring, SealedSecret};
 pub use limit::{Limiter, Rate, TooMany};
 pub use network::{IpNetwork, IpNetworkError};
 pub use token::{

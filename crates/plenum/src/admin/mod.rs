@@ -4,6 +4,7 @@
 mod account;
 mod audit;
 mod history;
+mod key;
 mod live;
 mod output;
 mod remote;
@@ -76,6 +77,13 @@ pub enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Keys of applications that speak LiveKit's protocol.
+    Key {
+        #[command(subcommand)]
+        command: key::Command,
+        #[command(flatten)]
+        common: Common,
+    },
     /// The audit log.
     Audit {
         #[command(subcommand)]
@@ -129,6 +137,7 @@ async fn execute(command: Command) -> Result<(), AdminError> {
         Command::Account { command, common } => account::run(command, &common).await,
         Command::Session { command, common } => session::run(command, &common).await,
         Command::Token { command, common } => token::run(command, &common).await,
+        Command::Key { command, common } => key::run(command, &common).await,
         Command::Audit { command, common } => audit::run(command, &common).await,
         Command::History { command, common } => history::run(command, &common).await,
         Command::Live { command, common } => live::run(command, &common).await,

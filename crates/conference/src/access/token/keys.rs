@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -72,20 +73,38 @@ pub enum SignError {
 }
 
 struct Key {
-    decoding: DecodingKey,
-    encoding: EncodingKey,
+    /// The newest first, which signs; at least one.
+    secrets: Vec<Secret>,
     rights: KeyRights,
 }
 
-/// Keys by their id. `Debug` shows the ids alone.
+struct Secret {
+    decoding: DecodingKey,
+    encoding: EncodingKey,
+    /// Until when tokens that it signed are taken.
+    until: Option<SystemTime>,
+}
+
+impl Secret {
+    fn new(secret: &[u8], until: Option<SystemTime>) -> Self {
+        let (decoding, encoding) =
+            (DecodingKey::from_secret(secret), EncodingKey::from_secret(secret));
+        Self { decoding, encoding, until }
+    }
+}
+
+/// Keys by their id: those of the configuration, and those that are kept ([`super::super::Keyring`]),
+/// which come and go while the program runs. `Debug` shows the ids alone.
 #[derive(Default)]
 pub struct Keys {
-    by_id: BTreeMap<String, Key>,
+    by_id: BTreeMap<String, Arc<Key>>,
+    kept: RwLock<BTreeMap<String, Arc<Key>>>,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.by_id.keys()).finish()
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(self.by_id.keys().chain(kept.keys())).finish()
     }
 }
 
@@ -127,10 +146,35 @@ impl Keys {
 
     /// The rights of the key `id`.
     pub fn rights(&self, id: &str) -> Option<KeyRights> {
-        self.by_id.get(id).map(|key| key.rights)
+        self.find(id).map(|key| key.rights)
     }
 
-    /// A key with such rights, the first by its id.
+    /// Whether the configuration has a key `id`, over which none is kept.
+    pub fn configured(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// Takes a kept key in, or another state of it: its secrets, the newest first, and until when
+    /// tokens of each are taken (`None`: as long as the key is there). A configured one of the same id
+    /// stands before it.
+    pub fn keep(&self, id: &str, secrets: &[(String, Option<SystemTime>)], rights: KeyRights) {
+        let secrets = secrets.iter().map(|(it, until)| Secret::new(it.as_bytes(), *until));
+        let key = Arc::new(Key { secrets: secrets.collect(), rights });
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(id.to_owned(), key);
+    }
+
+    /// A kept key is no key any more.
+    pub fn forget(&self, id: &str) {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Key>> {
+        let kept = || self.kept.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        self.by_id.get(id).cloned().or_else(kept)
+    }
+
+    /// A configured key with such rights, the first by its id.
     pub fn with(&self, wanted: impl Fn(KeyRights) -> bool) -> Option<&str> {
         let fits = self.by_id.iter().filter(|(_, key)| wanted(key.rights));
         fits.map(|(id, _)| id.as_str()).min()
@@ -147,14 +191,8 @@ impl Keys {
             .map_err(|_| TokenError::Malformed("its claims cannot be read"))?
             .claims
             .iss;
-        let key = issuer.and_then(|id| self.by_id.get(&id)).ok_or(TokenError::UnknownKey)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &signature_only())
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidSignature => TokenError::BadSignature,
-                ErrorKind::InvalidAlgorithm => TokenError::WrongAlgorithm,
-                _ => TokenError::Malformed("its claims have the wrong shape"),
-            })?
-            .claims;
+        let key = issuer.and_then(|id| self.find(&id)).ok_or(TokenError::UnknownKey)?;
+        let claims = key.claims(token, now)?;
         check_times(&claims, now)?;
         let mut grant = claims.grant()?;
         grant.check_sizes()?;
@@ -166,13 +204,14 @@ impl Keys {
     /// Signs a grant with the key that its issuer names; the token is valid from `now` for `ttl`.
     pub fn sign(&self, grant: &Grant, ttl: Duration, now: SystemTime) -> Result<String, SignError> {
         let unknown = || SignError::UnknownKey(grant.issuer.clone());
-        let key = self.by_id.get(&grant.issuer).ok_or_else(unknown)?;
+        let key = self.find(&grant.issuer).ok_or_else(unknown)?;
+        let secret = key.secrets.first().ok_or_else(unknown)?;
         grant.check_sizes()?;
         let seconds = unix_seconds(now);
         let mut claims = Claims::of(grant);
         claims.nbf = Some(seconds.floor());
         claims.exp = Some((seconds + ttl.as_secs_f64()).ceil());
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key.encoding)
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret.encoding)
             .map_err(|error| SignError::Library(error.to_string()))?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge.into());
@@ -194,13 +233,29 @@ impl Keys {
         if self.by_id.len() >= Self::MAX {
             return Err(KeysError::TooMany);
         }
-        let key = Key {
-            decoding: DecodingKey::from_secret(secret),
-            encoding: EncodingKey::from_secret(secret),
-            rights,
-        };
-        self.by_id.insert(id, key);
+        let key = Key { secrets: vec![Secret::new(secret, None)], rights };
+        self.by_id.insert(id, Arc::new(key));
         Ok(())
+    }
+}
+
+impl Key {
+    /// The claims of a token that one of the secrets signed.
+    fn claims(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+        let good = self.secrets.iter().filter(|it| it.until.is_none_or(|until| now < until));
+        let mut refused = TokenError::UnknownKey;
+        for secret in good {
+            refused =
+                match jsonwebtoken::decode::<Claims>(token, &secret.decoding, &signature_only()) {
+                    Ok(read) => return Ok(read.claims),
+                    Err(error) => match error.kind() {
+                        ErrorKind::InvalidSignature => TokenError::BadSignature,
+                        ErrorKind::InvalidAlgorithm => return Err(TokenError::WrongAlgorithm),
+                        _ => return Err(TokenError::Malformed("its claims have the wrong shape")),
+                    },
+                };
+        }
+        Err(refused)
     }
 }
 
