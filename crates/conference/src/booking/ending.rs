@@ -80,8 +80,8 @@ mod tests {
         settings.limits.minutes = Some(10);
         assert!(!ending.is_due(&settings, None, 1, later(599)));
         assert!(ending.is_due(&settings, None, 1, later(600)));
-        let mut settings = Settings::default();
-        settings.automatic_end = AutomaticEnd { at_schedule_end: true, ..Default::default() };
+        let automatic_end = AutomaticEnd { at_schedule_end: true, ..Default::default() };
+        let settings = Settings { automatic_end, ..Settings::default() };
         assert!(!ending.is_due(&settings, Some(later(60)), 1, later(59)));
         assert!(ending.is_due(&settings, Some(later(60)), 1, later(60)));
         assert!(!ending.is_due(&settings, None, 1, later(60)));
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn it_ends_without_a_host_but_not_before_one_came_or_while_one_loads_the_page_again() {
-        let mut settings = Settings::default();
-        settings.automatic_end = AutomaticEnd { without_host: true, ..Default::default() };
+        let automatic_end = AutomaticEnd { without_host: true, ..Default::default() };
+        let settings = Settings { automatic_end, ..Settings::default() };
         let mut ending = Ending::new(NOW);
         for (at, hosts, due) in [
             (0, 0, false),
