@@ -52,6 +52,18 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Checks that it has one of two rights, of which the second lets more. Without either, the first
+    /// is what it lacks.
+    pub async fn needs_one(
+        &self,
+        api: &Api,
+        [least, most]: [Right; 2],
+    ) -> Result<&Principal, Problem> {
+        if self.principal.has(most) { Ok(&self.principal) } else { self.needs(api, least).await }
+    }
+}
+
 impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 

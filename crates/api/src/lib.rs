@@ -3,6 +3,7 @@
 mod audit;
 mod authorise;
 mod authority;
+mod booking;
 mod caller;
 mod control;
 mod csv;
@@ -10,6 +11,7 @@ mod doors;
 mod health;
 mod history;
 mod join;
+mod kept;
 mod keys;
 mod legs;
 mod live;
@@ -18,6 +20,7 @@ mod page;
 mod people;
 mod problem;
 mod roster;
+mod telephony;
 mod tickets;
 mod waiting;
 mod wire;
@@ -30,9 +33,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{any, get};
 use conference::access::{Directory, Keyring, Keys, Limiter, Rate};
-use conference::booking::Bookings;
+use conference::booking::{Bookings, Template};
 use conference::kept::Keeper;
-use conference::people::People;
+use conference::people::{Group, People};
+use conference::telephony::{Contact, Device, DialRule, Trunk};
 use conference::{Conference, Dialler};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
@@ -229,6 +233,25 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(audit::verify))
         .merge(steering())
         .merge(looking_back())
+        .merge(booked().layer(DefaultBodyLimit::max(kept::MAX_BODY)))
+        .merge(kept::routes::<Group>())
+        .merge(kept::routes::<Template>())
+        .merge(kept::routes::<Device>())
+        .merge(kept::routes::<Trunk>())
+        .merge(kept::routes::<DialRule>())
+        .merge(kept::routes::<Contact>())
+        .routes(routes!(telephony::trace::trace))
+}
+
+/// Meetings as they are booked.
+fn booked() -> OpenApiRouter<Api> {
+    use booking::{invitation, meetings};
+    OpenApiRouter::new()
+        .routes(routes!(meetings::list, meetings::create))
+        .routes(routes!(meetings::show, meetings::change, meetings::remove))
+        .routes(routes!(meetings::personal))
+        .routes(routes!(invitation::text))
+        .routes(routes!(invitation::calendar))
 }
 
 /// What was, and what happens just now.

@@ -1,6 +1,7 @@
 //! Signing in, and the accounts of the house.
 
 pub mod accounts;
+mod groups;
 pub mod session;
 pub mod sessions;
 pub mod tokens;

@@ -1,0 +1,7 @@
+//! Room systems, other servers and telephone exchanges, and where calls go.
+
+mod contacts;
+mod devices;
+mod dial_rules;
+pub mod trace;
+mod trunks;
