@@ -3,14 +3,23 @@
 
 mod account;
 mod audit;
+mod contact;
+mod device;
+mod dial_rule;
+mod group;
 mod history;
+mod kept;
 mod key;
 mod live;
+mod meeting;
 mod output;
 mod remote;
 mod session;
+mod settings;
 mod sign_in;
+mod template;
 mod token;
+mod trunk;
 
 use std::process::ExitCode;
 
@@ -60,6 +69,55 @@ pub enum Command {
     Account {
         #[command(subcommand)]
         command: account::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Groups of accounts.
+    Group {
+        #[command(subcommand)]
+        command: kept::Command<group::Group>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Meetings as they are booked.
+    Meeting {
+        #[command(subcommand)]
+        command: meeting::Command,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// What new meetings begin with.
+    Template {
+        #[command(subcommand)]
+        command: Box<kept::Command<template::Template>>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Room systems of the house.
+    Device {
+        #[command(subcommand)]
+        command: Box<kept::Command<device::Device>>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Other servers and telephone exchanges.
+    Trunk {
+        #[command(subcommand)]
+        command: Box<kept::Command<trunk::Trunk>>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Where calls go.
+    DialRule {
+        #[command(subcommand)]
+        command: Box<dial_rule::Command>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The address book.
+    Contact {
+        #[command(subcommand)]
+        command: kept::Command<contact::Contact>,
         #[command(flatten)]
         common: Common,
     },
@@ -135,6 +193,13 @@ async fn execute(command: Command) -> Result<(), AdminError> {
         Command::SignOut { common } => sign_in::sign_out(&common).await,
         Command::WhoAmI { common } => sign_in::who_am_i(&common).await,
         Command::Account { command, common } => account::run(command, &common).await,
+        Command::Group { command, common } => kept::run(command, &common).await,
+        Command::Meeting { command, common } => meeting::run(command, &common).await,
+        Command::Template { command, common } => kept::run(*command, &common).await,
+        Command::Device { command, common } => kept::run(*command, &common).await,
+        Command::Trunk { command, common } => kept::run(*command, &common).await,
+        Command::DialRule { command, common } => dial_rule::run(*command, &common).await,
+        Command::Contact { command, common } => kept::run(command, &common).await,
         Command::Session { command, common } => session::run(command, &common).await,
         Command::Token { command, common } => token::run(command, &common).await,
         Command::Key { command, common } => key::run(command, &common).await,
