@@ -332,6 +332,10 @@ fn groups_room_systems_trunks_rules_and_contacts_are_kept_by_commands() {
     let table = operator.run(&["contact", "list"], "").printed;
     assert!(table.starts_with("NAME") && table.contains("sip:hall@branch.example.org"), "{table}");
     assert_eq!(admin.run(&["contact", "remove", "branch"], "").code, 0);
+    assert_eq!(admin.run(&["account", "remove", "oleg"], "").code, 0);
+    let id = group["id"].as_str().expect("an id");
+    let left = admin.json(&["group", "show", id])["members"].clone();
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "who is gone is in no group");
     failed(&admin.run(&["contact", "show", "branch"], ""), 5, "no contact");
     let audit = admin.json(&["audit", "list"]).to_string();
     server.stop();

@@ -105,11 +105,14 @@ fn path<K: Kind>(found: &Value) -> String {
 
 /// The one of a name or id.
 pub async fn find<K: Kind>(remote: &Remote, name: &str) -> Result<Value, AdminError> {
-    let wanted = name.trim().to_lowercase();
-    let list = remote.all(K::PATH, &[]).await?;
-    let has = |it: &Value, key: &str| output::text(it, key).to_lowercase() == wanted;
+    let name = name.trim();
+    if is_id(name) {
+        return remote.get(&format!("{}/{name}", K::PATH)).await;
+    }
+    let list = remote.all(K::PATH, &[("q", name.to_owned())]).await?;
+    let wanted = name.to_lowercase();
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut found = list.iter().filter(|it| has(it, "id") || has(it, "name"));
+    let mut found = list.iter().filter(|it| output::text(it, "name").to_lowercase() == wanted);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one.clone()),
         (Some(_), Some(_)) => {
@@ -118,6 +121,11 @@ pub async fn find<K: Kind>(remote: &Remote, name: &str) -> Result<Value, AdminEr
         }
         (None, _) => Err(AdminError::missing(format!("there is no {} {name}", K::WORD))),
     }
+}
+
+/// Whether this is written as ids are: a UUID.
+fn is_id(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-')
 }
 
 /// Fields that were given, by their names; a name with a dot is that of a field within a field.
