@@ -5,6 +5,7 @@ mod backup;
 mod call;
 mod certificate;
 mod config;
+mod doctor;
 mod http;
 mod https;
 mod keeping;
@@ -46,6 +47,13 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup into a new database; the server must not run.
     Restore(backup::Restore),
+    /// Look for what keeps the server from working, and say how to mend it; while it runs or not.
+    ///
+    /// It asks this machine alone, and the database. Run it as the server's user, with the server's
+    /// configuration and environment.
+    ///
+    /// Exit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong usage.
+    Doctor(doctor::Doctor),
     /// Print what a shell needs to complete these commands.
     Completion {
         /// Which shell.
@@ -82,6 +90,7 @@ fn main() -> ExitCode {
         Command::Admin(command) => return admin::run(command),
         Command::Backup(backup) => return backup::backup(&backup),
         Command::Restore(restore) => return backup::restore(&restore),
+        Command::Doctor(doctor) => return doctor::run(doctor),
         Command::Completion { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "plenum", &mut std::io::stdout());

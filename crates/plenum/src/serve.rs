@@ -181,11 +181,6 @@ fn start_log(log: &Log) -> Result<(), ServeError> {
 /// start.
 fn start_shards(config: &Config) -> Result<(Vec<ShardHandle>, Option<TcpAcceptor>), ServeError> {
     let announced = config.announced()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = match config.sfu.shards {
-        0 => cores,
-        count => usize::from(count),
-    };
     let ip = media_ip::of(config)?;
     let failed = |what, address| move |source| ServeError::Listen { what, address, source };
     let tcp_listen = SocketAddr::new(config.http.listen.ip(), config.sfu.tcp_port);
@@ -195,7 +190,7 @@ fn start_shards(config: &Config) -> Result<(Vec<ShardHandle>, Option<TcpAcceptor
         _ => Some(TcpPort::bind(tcp_listen).map_err(tcp_failed)?),
     };
     let tcp_reachable = tcp.as_ref().map(|tcp| tcp.reachable(&announced)).unwrap_or_default();
-    let shards: Vec<ShardHandle> = (0..count)
+    let shards: Vec<ShardHandle> = (0..config.sfu.shard_count())
         .zip(config.sfu.udp_port..)
         .map(|(index, port)| {
             let listen = SocketAddr::new(ip, port);

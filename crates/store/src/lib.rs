@@ -92,6 +92,37 @@ pub async fn open(url: &str, options: &Options) -> Result<SqlStore, StoreError> 
     SqlStore::connect(place, options)
 }
 
+/// The version of a database's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Which one they have.
+    pub found: i64,
+    /// Which one this program brings them to.
+    pub latest: i64,
+}
+
+/// Looks at the database without changing anything; `None`: there is none, or it is empty.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], also where a later version of the program wrote it. The text never
+/// holds the URL's password.
+pub async fn look(url: &str) -> Result<Option<Schema>, StoreError> {
+    let place = Place::parse(url)?;
+    if !place.exists() {
+        return Ok(None);
+    }
+    let looked = async {
+        let mut connection = single(&place, reading_slowly(&place)).await?;
+        let found = within(schema::found(&mut connection)).await?;
+        connection.close().await.map_err(failed)?;
+        match found {
+            Some(later) if later > schema::LATEST => Err(schema::later_version(later)),
+            found => Ok(found.map(|found| Schema { found, latest: schema::LATEST })),
+        }
+    };
+    looked.await.map_err(|error| place.hush(error))
+}
+
 /// Brings the tables to a schema, and says which one they had.
 async fn prepare(place: &Place, target: i64) -> Result<Option<i64>, StoreError> {
     let mut connection = single(place, writing_slowly(place)).await?;

@@ -28,7 +28,9 @@ pub enum Purpose {
 const ONE_PEER_DATAGRAM: usize = 2048;
 
 impl Purpose {
-    fn kernel_bytes(self) -> usize {
+    /// The buffer that is asked of the kernel each way, in bytes.
+    #[must_use]
+    pub fn kernel_bytes(self) -> usize {
         match self {
             Self::Many => 4 << 20,
             Self::One => 512 << 10,

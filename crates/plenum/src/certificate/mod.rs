@@ -1,6 +1,7 @@
 //! The certificate of HTTPS and of SIP over TLS: from files, or from the local authority.
 
 mod authority;
+mod examined;
 mod names;
 mod parsed;
 mod reload;
@@ -22,6 +23,8 @@ use authority::Authority;
 use names::Names;
 use parsed::Parsed;
 
+pub use examined::{Given, Link, Subject, examine};
+pub use names::host_name;
 pub use reload::follow;
 
 /// The largest file of certificates that is read, in bytes: a system's whole set of roots is
@@ -30,9 +33,9 @@ const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Where the local authority lies in the data folder.
 const FOLDER: &str = "authority";
 /// A certificate from files that ends sooner is complained of whenever it is read.
-const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+pub const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// A root that ends sooner is complained of: every browser will need another.
-const WARN_ROOT_BEFORE: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const WARN_ROOT_BEFORE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,11 @@ impl Parsed {
         Certificate::from_der(der).map(Self).map_err(|error| format!("no certificate: {error}"))
     }
 
+    /// The beginning of its validity.
+    pub fn not_before(&self) -> SystemTime {
+        UNIX_EPOCH + self.0.tbs_certificate().validity().not_before.to_unix_duration()
+    }
+
     /// The end of its validity.
     pub fn not_after(&self) -> SystemTime {
         UNIX_EPOCH + self.0.tbs_certificate().validity().not_after.to_unix_duration()
@@ -27,6 +32,16 @@ impl Parsed {
     /// The subject's public key, without its algorithm.
     pub fn public_key(&self) -> &[u8] {
         self.0.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes()
+    }
+
+    /// Whose it is, as RFC 4514 writes names.
+    pub fn subject(&self) -> String {
+        self.0.tbs_certificate().subject().to_string()
+    }
+
+    /// Who issued it, as RFC 4514 writes names.
+    pub fn issuer(&self) -> String {
+        self.0.tbs_certificate().issuer().to_string()
     }
 
     /// The subject's common name.

@@ -72,6 +72,16 @@ section! {
     }
 }
 
+impl Sfu {
+    /// How many threads forward on this machine.
+    pub fn shard_count(&self) -> usize {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => usize::from(count),
+        }
+    }
+}
+
 section! {
     /// Room systems and phones over SIP.
     ["sip"] pub struct Sip {
