@@ -101,6 +101,12 @@ pub struct VerifiedAnswer {
     problem: Option<String>,
 }
 
+/// A number that an entry can have.
+fn numbered(after: u64) -> Result<u64, Problem> {
+    let wrong = || Problem::bad("query_invalid", "`after` is the `next` of the part before");
+    i64::try_from(after).map(|_| after).map_err(|_| wrong())
+}
+
 fn answer(entry: AuditEntry) -> EntryAnswer {
     let AuditEntry { number, act, hash } = entry;
     EntryAnswer {
@@ -137,7 +143,7 @@ pub async fn list(
         limit => limit,
     };
     let query = AuditQuery {
-        after: query.after.unwrap_or(0).min(i64::MAX.unsigned_abs()),
+        after: query.after.map(numbered).transpose()?.unwrap_or(0),
         since: time("since", &query.since)?,
         until: time("until", &query.until)?,
         actor: text(&query.actor)?,

@@ -198,6 +198,7 @@ pub fn router(state: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
         .merge(patient().split_for_parts().0.layer(DefaultBodyLimit::max(MAX_BODY)))
+        .layer(axum::middleware::from_fn(problem::shaped))
         .with_state(state)
 }
 

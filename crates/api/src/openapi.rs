@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::problem::ProblemBody;
@@ -56,26 +56,64 @@ impl Modify for Securities {
     }
 }
 
-/// Every endpoint may answer with a problem.
+/// Which problems an endpoint may answer with: told by what it takes and asks for, in one place.
 struct Problems;
+
+/// The name of the one answer that all problems are.
+const PROBLEM: &str = "Problem";
 
 impl Modify for Problems {
     fn modify(&self, api: &mut OpenApi) {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
         let problem = ResponseBuilder::new()
             .description("What went wrong, and what to do")
             .content("application/problem+json", content)
             .build();
-        for operation in api.paths.paths.values_mut().flat_map(operations) {
-            let responses = &mut operation.responses.responses;
-            responses.insert("default".to_owned(), problem.clone().into());
+        let components = api.components.get_or_insert_default();
+        components.responses.insert(PROBLEM.to_owned(), problem.into());
+        for (path, item) in &mut api.paths.paths {
+            for (method, operation) in operations(item) {
+                let problems = problems(path, method, operation);
+                let responses = &mut operation.responses.responses;
+                // What an endpoint alone answers, it names itself, without the content.
+                let own = responses.keys().filter(|it| it.starts_with(['4', '5'])).cloned();
+                let all: Vec<String> = own.chain(problems.into_iter().map(str::to_owned)).collect();
+                let answer = |status| (status, Ref::from_response_name(PROBLEM).into());
+                responses.extend(all.into_iter().map(answer));
+            }
         }
     }
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// The statuses of the problems that an endpoint may answer with.
+fn problems(path: &str, method: Method, operation: &Operation) -> Vec<&'static str> {
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let takes = |name| parameters.iter().any(|it| matches!(it, RefOr::T(it) if it.name == name));
+    // What is malformed, nobody who is known, what may not be done, too often, too slow, and what
+    // is not the caller's fault.
+    let mut statuses = vec!["400", "401", "403", "408", "429", "500", "503"];
+    let mut when =
+        |holds: bool, more: &[&'static str]| statuses.extend(more.iter().filter(|_| holds));
+    when(path.contains('{'), &["404"]);
+    when(method != Method::Get, &["409"]);
+    when(takes("If-Match"), &["412"]);
+    when(operation.request_body.is_some(), &["413", "415"]);
+    statuses
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+    Other,
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    use Method::{Get, Other, Post};
     let PathItem { get, put, post, delete, patch, .. } = path;
-    [get, put, post, delete, patch].into_iter().filter_map(Option::as_mut)
+    [(Get, get), (Other, put), (Post, post), (Other, delete), (Other, patch)]
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The whole description as its golden file has it.
@@ -131,7 +169,7 @@ mod tests {
         let mut api = described();
         let mut names = std::collections::HashSet::new();
         for (path, item) in &mut api.paths.paths {
-            for operation in operations(item) {
+            for (_, operation) in operations(item) {
                 let name = operation.operation_id.clone().unwrap_or_default();
                 assert!(names.insert(name.clone()), "{name} stands twice: {path}");
                 assert!(operation.security.is_some(), "{name} does not say what it needs");

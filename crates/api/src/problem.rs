@@ -13,6 +13,11 @@ use conference::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// The type of a problem's body.
+const PROBLEM: &str = "application/problem+json";
+
+const NO_SUCH_METHOD: &str = "this endpoint has no such method: /api/v1/openapi.json lists them";
+
 /// An error with a `code` that programs read and a `detail` that says what to do.
 #[derive(Debug)]
 pub struct Problem {
@@ -85,7 +90,7 @@ impl IntoResponse for Problem {
             detail: self.detail,
         };
         let body = serde_json::to_string(&body).unwrap_or_default();
-        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let content_type = [(header::CONTENT_TYPE, PROBLEM)];
         let mut response = (self.status, content_type, body).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
@@ -188,6 +193,30 @@ pub async fn in_time(State(within): State<Duration>, request: Request, next: Nex
     })
 }
 
+/// What is refused before an endpoint sees it, in the words of a framework, is a problem as well.
+pub async fn shaped(request: Request, next: Next) -> Response {
+    let ours = request.uri().path().starts_with("/api/");
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let shaped = kind.is_some_and(|it| it == PROBLEM);
+    if !ours || shaped || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (code, detail) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the body is too large"),
+        StatusCode::METHOD_NOT_ALLOWED => ("no_such_method", NO_SUCH_METHOD),
+        _ if status.is_server_error() => {
+            ("internal", "the server cannot do this; its log says why")
+        }
+        _ => ("malformed", "the request cannot be read: look at its path and headers"),
+    };
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut problem = Problem::new(status, code, detail).into_response();
+    problem.headers_mut().extend(allow.map(|it| (header::ALLOW, it)));
+    problem
+}
+
 /// Whatever else below `/api`.
 pub async fn no_such_endpoint() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_endpoint", "the API has no such endpoint")
@@ -195,6 +224,5 @@ pub async fn no_such_endpoint() -> Problem {
 
 /// A known path that is asked with a method that it does not have.
 pub async fn no_such_method() -> Problem {
-    let detail = "this endpoint has no such method: /api/v1/openapi.json lists them";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", NO_SUCH_METHOD)
 }

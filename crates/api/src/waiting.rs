@@ -91,7 +91,8 @@ fn waiting_on(ticket: String, meeting: Option<MeetingAnswer>) -> Response {
 /// Waits for a host's decision: once there is one, as joining answers; 202 while there is none.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/lobby/{who}", tag = "meetings",
     operation_id = "wait_in_lobby", params(("id" = String, Path), ("who" = String, Path, description = "The ticket")),
-    responses((status = 200, body = JoinAnswer), (status = 202, body = WaitingAnswer)),
+    responses((status = 200, body = JoinAnswer), (status = 202, body = WaitingAnswer),
+        (status = 410, description = "The meeting has ended")),
     security(()))]
 pub async fn poll(
     State(api): State<Api>,

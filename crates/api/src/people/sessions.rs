@@ -87,7 +87,8 @@ fn answer(found: Found<Session>, who: &Principal) -> SessionAnswer {
 
 /// Lists sessions.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "session", operation_id = "list_sessions",
-    params(OwnedQuery), responses((status = 200, body = Page<SessionAnswer>)),
+    params(OwnedQuery), responses((status = 200, body = Page<SessionAnswer>),
+        (status = 404, description = "There is no such account")),
     security(("session" = ["own"]), ("token" = ["own"])))]
 pub async fn list(
     State(api): State<Api>,

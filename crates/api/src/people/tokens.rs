@@ -77,7 +77,8 @@ pub struct NewTokenAnswer {
 
 /// Lists tokens.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
-    params(OwnedQuery), responses((status = 200, body = Page<TokenAnswer>)),
+    params(OwnedQuery), responses((status = 200, body = Page<TokenAnswer>),
+        (status = 404, description = "There is no such account")),
     security(("session" = ["own"]), ("token" = ["own"])))]
 pub async fn list(
     State(api): State<Api>,
