@@ -118,7 +118,7 @@ impl Server {
             .env("PLENUM_SFU_SHARDS", "1")
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
             .env("PLENUM_SFU_TCP_PORT", free_tcp_port().to_string())
-            .env("PLENUM_LOG_FILTER", "info")
+            .envs((!configuration.contains("[log]")).then_some(("PLENUM_LOG_FILTER", "info")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

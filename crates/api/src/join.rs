@@ -288,9 +288,45 @@ pub(crate) fn unreadable(rejection: JsonRejection) -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
         status => status,
     };
-    Problem::new(status, code, rejection.body_text())
+    Problem::new(status, code, without_value(&rejection.body_text()))
+}
+
+/// What was said of a body, without the value that could not be taken: a PIN that is a number, a
+/// password at a wrong place.
+fn without_value(text: &str) -> String {
+    for wrong in ["invalid type: ", "invalid value: "] {
+        let Some((before, rest)) = text.split_once(wrong) else { continue };
+        // From the last one on: a value may hold these words too.
+        let Some((value, expected)) = rest.rsplit_once(", expected ") else { continue };
+        let kind = value.split(['`', '"']).next().unwrap_or_default().trim_end();
+        return format!("{before}{wrong}{kind}, expected {expected}");
+    }
+    text.to_owned()
 }
 
 pub(crate) fn lock(limiter: &Mutex<Limiter>) -> std::sync::MutexGuard<'_, Limiter> {
     limiter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_what_is_wrong_without_its_value() {
+        for (value, said) in [
+            (r#"{ "name": "A", "pin": 8391720465 }"#, "invalid type: integer, expected a string"),
+            (
+                r#"{ "name": "A", "pin": 8391.5 }"#,
+                "invalid type: floating point, expected a string",
+            ),
+            (r#""8391, expected a`b""#, "invalid type: string, expected struct JoinBody"),
+            (r#"{ "name": "A", "pin": ["8391"] }"#, "invalid type: sequence, expected a string"),
+            (r#"{ "nmae": "A" }"#, "unknown field `nmae`, expected `name` or `pin`"),
+        ] {
+            let error = serde_json::from_str::<JoinBody>(value).err().unwrap().to_string();
+            let told = without_value(&error);
+            assert!(told.starts_with(said) && !told.contains("8391"), "{told}");
+        }
+    }
 }
