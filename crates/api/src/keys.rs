@@ -9,12 +9,13 @@ use conference::access::{ApplicationKey, KeyChange, KeyRights};
 use conference::people::Right;
 use conference::store::Found;
 use serde::{Deserialize, Serialize};
+use types::RecordId;
 use utoipa::ToSchema;
 
 use crate::Api;
 use crate::caller::{Caller, now};
 use crate::problem::{Problem, kept_failed, store_failed};
-use crate::wire::{Asked, Body, ListQuery, Page, Versioned, expected, record_id, written};
+use crate::wire::{Asked, Body, ListQuery, Page, Versioned, expected, no_such_id, written};
 
 /// How long an old secret goes on beside a new one where nothing is said, in hours.
 const OVERLAP_HOURS: u32 = 24;
@@ -107,6 +108,12 @@ pub struct NewSecretAnswer {
     secret: String,
 }
 
+/// The id in a path: letters and digits, unlike those of other records.
+fn key_id(text: &str) -> Result<RecordId, Problem> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_alphanumeric());
+    fits.then(|| RecordId::new(text)).ok_or_else(no_such_id)
+}
+
 fn with_secret(
     status: StatusCode,
     (found, secret): (Found<ApplicationKey>, String),
@@ -158,7 +165,7 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Versioned<KeyAnswer>, Problem> {
     caller.needs(&api, Right::KeysRead).await?;
-    let found = api.keyring()?.get(&record_id(&id)?, None).await.map_err(kept_failed)?;
+    let found = api.keyring()?.get(&key_id(&id)?, None).await.map_err(kept_failed)?;
     Ok(Versioned(StatusCode::OK, found.version, found.into()))
 }
 
@@ -175,7 +182,7 @@ pub async fn change(
     body: Body<KeyChangeBody>,
 ) -> Result<Versioned<KeyAnswer>, Problem> {
     let who = caller.needs(&api, Right::KeysWrite).await?;
-    let (id, version, body) = (record_id(&id)?, expected(&headers)?, body.read()?);
+    let (id, version, body) = (key_id(&id)?, expected(&headers)?, body.read()?);
     let KeyChangeBody { name, create_rooms, sip_call } = body;
     let change = KeyChange { name, create_rooms, sip_call };
     let changed = api.keyring()?.change(who, &id, version, change, now()).await;
@@ -196,7 +203,7 @@ pub async fn rotate(
     body: Body<RotateBody>,
 ) -> Result<Versioned<NewSecretAnswer>, Problem> {
     let who = caller.needs(&api, Right::KeysWrite).await?;
-    let (id, version, body) = (record_id(&id)?, expected(&headers)?, body.read()?);
+    let (id, version, body) = (key_id(&id)?, expected(&headers)?, body.read()?);
     let overlap = hours(body.overlap_hours.unwrap_or(OVERLAP_HOURS))?;
     let rotated = api.keyring()?.rotate(who, &id, version, overlap, now()).await;
     Ok(with_secret(StatusCode::OK, rotated.map_err(kept_failed)?))
@@ -224,7 +231,7 @@ pub async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let who = caller.needs(&api, Right::KeysWrite).await?;
-    let (id, version) = (record_id(&id)?, expected(&headers)?);
+    let (id, version) = (key_id(&id)?, expected(&headers)?);
     api.keyring()?.remove(who, &id, version, now()).await.map_err(kept_failed)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -127,9 +127,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// The id in a path; one that cannot be is one that is not.
 pub fn record_id(text: &str) -> Result<RecordId, Problem> {
-    let missing =
-        || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing under this id");
-    parse_id(text).ok_or_else(missing)
+    parse_id(text).ok_or_else(no_such_id)
+}
+
+/// The answer to an id that cannot be.
+pub fn no_such_id() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing under this id")
 }
 
 fn parse_id(text: &str) -> Option<RecordId> {

@@ -68,7 +68,8 @@ pub async fn text(
 /// An invitation as an entry for calendars (iCalendar), of a meeting that has a schedule.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/invitation.ics", tag = "meetings",
     operation_id = "get_invitation_ics", params(("id" = String, Path), InvitationQuery),
-    responses((status = 200, body = String, content_type = "text/calendar")),
+    responses((status = 200, body = String, content_type = "text/calendar"),
+        (status = 409, description = "It has no schedule, or nobody who can invite")),
     security(("session" = ["meetings.own.read"]), ("token" = ["meetings.own.read"])))]
 pub async fn calendar(
     State(api): State<Api>,
