@@ -81,8 +81,7 @@ fn run(name: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a shell");
-    // What the documents' other commands ask for is a password too.
-    let typed = format!("{first}\n{PASSWORD}\n{}", "a device's password\n".repeat(5));
+    let typed = format!("{first}\n{PASSWORD}\n");
     shell.stdin.take().expect("its input").write_all(typed.as_bytes()).expect("it reads");
     let output = shell.wait_with_output().expect("its output");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

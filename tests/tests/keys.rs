@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use conference::access::{Grant, KeyRights, Keys, VideoGrant};
 use serde_json::{Value, json};
-use tests::admin::CommandLine;
+use tests::admin::{CommandLine, PASSWORD};
 use tests::media::RED;
 use tests::python::PythonPeer;
 use tests::server::Server;
@@ -76,6 +76,7 @@ fn an_application_s_key_is_made_rotated_without_a_break_and_removed() {
     let server = Server::start(&story);
     assert!(third.is_taken(&server), "it is there after a restart");
     let admin = CommandLine::new(&story, &server, "admin");
+    assert_eq!(admin.run(&["sign-in", "admin"], &format!("{PASSWORD}\n")).code, 0);
     assert_eq!(admin.run(&["key", "remove", &first.id], "").code, 0);
     assert!(!third.is_taken(&server));
     let log = admin.json(&["audit", "list", "--action", "key."]);

@@ -7,12 +7,13 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use conference::people::{ApiToken, Credential, People, Principal, Right, csrf_token};
-use conference::store::{Act, Batch, Outcome, Target};
+use conference::store::{Act, Batch, Outcome, StoreError, Target};
 use subtle::ConstantTimeEq;
 use types::Timestamp;
 
 use crate::Api;
 use crate::join::{lock, too_many};
+use crate::limits::Asker;
 use crate::problem::{Problem, store_failed};
 
 /// The header that a page repeats its session's token in.
@@ -68,13 +69,16 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let people = api.people()?;
         let from = client(parts)?;
-        let found = match bearer(&parts.headers) {
-            Some(token) => by_token(api, people, token, from).await?,
-            None => by_session(api, people, parts, from).await?,
+        // Good for one look: whoever looks again later asks the store.
+        let known = match parts.extensions.remove::<Known>() {
+            Some(known) => known,
+            None => known(api, parts, from).await?,
         };
-        let (principal, csrf) = found;
+        let Known { principal, csrf } = known;
+        if let Some(csrf) = csrf.as_ref().filter(|_| !parts.method.is_safe()) {
+            own_change(&parts.headers, csrf)?;
+        }
         let path = parts.uri.path().chars().take(MAX_PATH).collect();
         Ok(Self { principal, csrf, method: parts.method.clone(), path })
     }
@@ -103,48 +107,78 @@ impl FromRequestParts<Api> for Comer {
     }
 }
 
-async fn by_token(
-    api: &Api,
-    people: &People,
-    token: &str,
-    from: IpAddr,
-) -> Result<(Principal, Option<String>), Problem> {
-    lock(&api.wrong_credentials).check(from, Instant::now()).map_err(too_many)?;
-    let found = people.by_token(token, Some(from), now()).await.map_err(store_failed)?;
-    match found {
-        Some(principal) => Ok((principal, None)),
-        None => {
-            lock(&api.wrong_credentials).charge(from, Instant::now());
-            let detail = "the token is not known, or has ended: make a new one";
-            Err(Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", detail))
-        }
-    }
+/// An account that was recognised, and what its page sends along with every change.
+#[derive(Clone, Debug)]
+pub struct Known {
+    principal: Principal,
+    csrf: Option<String>,
 }
 
-async fn by_session(
+/// Recognises who asks before an endpoint does, which then need not; `None`: nobody, or somebody
+/// whom the endpoint itself will refuse.
+pub async fn recognise(api: &Api, parts: &mut Parts, from: IpAddr) -> Option<Asker> {
+    let token = bearer(&parts.headers);
+    if let Some(token) = token.filter(|it| !it.starts_with(ApiToken::PREFIX)) {
+        let grant = api.keys.verify(token, SystemTime::now()).ok()?;
+        let identity = grant.identity.map(|it| it.to_string()).unwrap_or_default();
+        return Some(Asker::Holder { key: grant.issuer, identity });
+    }
+    if token.is_none() && cookie(&parts.headers, api.cookie_name()).is_none() {
+        return None;
+    }
+    let people = api.people.as_ref()?;
+    lock(&api.wrong_credentials).check(from, Instant::now()).ok()?;
+    let known = found(api, people, parts, from).await.ok()??;
+    let asker = Asker::Account(known.principal.account.clone());
+    parts.extensions.insert(known);
+    Some(asker)
+}
+
+/// Who shows a token or a session.
+async fn found(
     api: &Api,
     people: &People,
     parts: &Parts,
     from: IpAddr,
-) -> Result<(Principal, Option<String>), Problem> {
-    let secret = cookie(&parts.headers, api.cookie_name()).ok_or_else(not_signed_in)?;
-    lock(&api.wrong_credentials).check(from, Instant::now()).map_err(too_many)?;
-    let found = people.by_session(secret, Some(from), now()).await.map_err(store_failed)?;
-    let Some(principal) = found else {
-        lock(&api.wrong_credentials).charge(from, Instant::now());
-        return Err(not_signed_in());
-    };
-    let csrf = csrf_token(secret);
-    if !parts.method.is_safe() {
-        own_origin(&parts.headers)?;
-        let sent = parts.headers.get(CSRF_HEADER).map(|it| it.as_bytes()).unwrap_or_default();
-        if !bool::from(sent.ct_eq(csrf.as_bytes())) {
-            let detail = "a change by a browser's session needs the header X-CSRF-Token with the \
-                          `csrf_token` of GET /api/v1/session";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf_token_missing", detail));
-        }
+) -> Result<Option<Known>, StoreError> {
+    if let Some(token) = bearer(&parts.headers) {
+        let found = people.by_token(token, Some(from), now()).await?;
+        return Ok(found.map(|principal| Known { principal, csrf: None }));
     }
-    Ok((principal, Some(csrf)))
+    let Some(secret) = cookie(&parts.headers, api.cookie_name()) else { return Ok(None) };
+    let found = people.by_session(secret, Some(from), now()).await?;
+    Ok(found.map(|principal| Known { principal, csrf: Some(csrf_token(secret)) }))
+}
+
+/// The same, where nobody is refused.
+async fn known(api: &Api, parts: &Parts, from: IpAddr) -> Result<Known, Problem> {
+    let people = api.people()?;
+    let token = bearer(&parts.headers).is_some();
+    if !token && cookie(&parts.headers, api.cookie_name()).is_none() {
+        return Err(not_signed_in());
+    }
+    lock(&api.wrong_credentials).check(from, Instant::now()).map_err(too_many)?;
+    let found = found(api, people, parts, from).await.map_err(store_failed)?;
+    found.ok_or_else(|| {
+        lock(&api.wrong_credentials).charge(from, Instant::now());
+        if !token {
+            return not_signed_in();
+        }
+        let detail = "the token is not known, or has ended: make a new one";
+        Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", detail)
+    })
+}
+
+/// Refuses a change by a browser's session that its own page did not send.
+fn own_change(headers: &HeaderMap, csrf: &str) -> Result<(), Problem> {
+    own_origin(headers)?;
+    let sent = headers.get(CSRF_HEADER).map(|it| it.as_bytes()).unwrap_or_default();
+    if bool::from(sent.ct_eq(csrf.as_bytes())) {
+        return Ok(());
+    }
+    let detail = "a change by a browser's session needs the header X-CSRF-Token with the \
+                  `csrf_token` of GET /api/v1/session";
+    Err(Problem::new(StatusCode::FORBIDDEN, "csrf_token_missing", detail))
 }
 
 /// Refuses what the page of another site sends.

@@ -14,11 +14,13 @@ mod join;
 mod kept;
 mod keys;
 mod legs;
+mod limits;
 mod live;
 mod openapi;
 mod page;
 mod people;
 mod problem;
+mod replay;
 mod roster;
 mod telephony;
 mod tickets;
@@ -85,6 +87,7 @@ pub struct Api {
     /// Held while the audit log is verified.
     verifying: Arc<tokio::sync::Mutex<()>>,
     listeners: live::Listeners,
+    requests: limits::Requests,
     description: Arc<str>,
 }
 
@@ -118,6 +121,7 @@ impl Api {
             secure: true,
             verifying: Arc::default(),
             listeners: live::Listeners::default(),
+            requests: limits::Requests::default(),
             description: openapi::description().into(),
         }
     }
@@ -190,14 +194,22 @@ fn limiter(rate: Rate) -> Arc<Mutex<Limiter>> {
 /// All routes. Has to be served with the client's address as connection information.
 pub fn router(state: Api) -> Router {
     let (described, _) = routes().split_for_parts();
+    let (once, moderation) = (
+        axum::middleware::from_fn_with_state(state.clone(), replay::once),
+        axum::middleware::from_fn_with_state(state.clone(), limits::in_moderation),
+    );
     described
         .method_not_allowed_fallback(problem::no_such_method)
         .merge(always())
         .route("/api/{*rest}", any(problem::no_such_endpoint))
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(once)
+        .layer(moderation.clone())
         .layer(axum::middleware::from_fn_with_state(state.within, problem::in_time))
-        .merge(patient().split_for_parts().0.layer(DefaultBodyLimit::max(MAX_BODY)))
+        .merge(
+            patient().split_for_parts().0.layer(DefaultBodyLimit::max(MAX_BODY)).layer(moderation),
+        )
         .layer(axum::middleware::from_fn(problem::shaped))
         .with_state(state)
 }

@@ -3,13 +3,18 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    ContentBuilder, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder,
+};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::problem::ProblemBody;
-use crate::{Api, patient, routes};
+use crate::{Api, patient, replay, routes};
 
 /// What stands above the endpoints.
 #[derive(utoipa::OpenApi)]
@@ -19,7 +24,9 @@ use crate::{Api, patient, routes};
         description = "Meetings, people and calls of a Plenum server.\n\n\
             Errors are problem details (RFC 9457): programs read `code`, people `detail`. Lists come \
             in parts: give `next` as `after`. Entries carry an `ETag`; a change with `If-Match` is \
-            refused with 412 if the entry has changed since it was read. A browser signs in with \
+            refused with 412 if the entry has changed since it was read. A POST with an \
+            `Idempotency-Key` is done once, however often it is sent. Who asks too often is answered \
+            429, with `Retry-After`. A browser signs in with \
             POST /api/v1/session and sends the `csrf_token` back as `X-CSRF-Token` with every \
             change; a program sends an API token. The words in an endpoint's `security` are the \
             rights that it needs.",
@@ -73,6 +80,15 @@ impl Modify for Problems {
         components.responses.insert(PROBLEM.to_owned(), problem.into());
         for (path, item) in &mut api.paths.paths {
             for (method, operation) in operations(item) {
+                // Requests of nobody are not told apart, and so not repeated.
+                let known = operation
+                    .security
+                    .iter()
+                    .flatten()
+                    .any(|it| *it != SecurityRequirement::default());
+                if method == Method::Post && known {
+                    operation.parameters.get_or_insert_default().push(idempotency_key().into());
+                }
                 let problems = problems(path, method, operation);
                 let responses = &mut operation.responses.responses;
                 // What an endpoint alone answers, it names itself, without the content.
@@ -83,6 +99,24 @@ impl Modify for Problems {
             }
         }
     }
+}
+
+/// The header by which a request is done once.
+fn idempotency_key() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(replay::MAX_KEY))
+        .pattern(Some("^[!-~]+$"));
+    let description = "A name for this request, such as a random UUID: within 24 hours the same \
+                       request with the same name is answered the same and not done again";
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
 }
 
 /// The statuses of the problems that an endpoint may answer with.
@@ -97,6 +131,7 @@ fn problems(path: &str, method: Method, operation: &Operation) -> Vec<&'static s
     when(path.contains('{'), &["404"]);
     when(method != Method::Get, &["409"]);
     when(takes("If-Match"), &["412"]);
+    when(takes("Idempotency-Key"), &["422"]);
     when(operation.request_body.is_some(), &["413", "415"]);
     statuses
 }

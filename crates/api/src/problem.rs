@@ -159,6 +159,12 @@ pub fn wait(seconds: u64, detail: String) -> Problem {
     Problem::wait(seconds, StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail)
 }
 
+/// More requests than anybody needs.
+pub fn too_many_requests(seconds: u64) -> Problem {
+    let detail = format!("too many requests: try again in {seconds} s");
+    Problem::wait(seconds, StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+}
+
 /// What the rules about people say, put for a caller.
 pub fn people_failed(error: PeopleError) -> Problem {
     let detail = error.to_string();

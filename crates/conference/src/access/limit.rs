@@ -1,6 +1,7 @@
-//! How often one address may try: a token bucket for each, in a table of bounded size.
+//! How often one address, or anybody else, may try: a token bucket for each, in a table of bounded size.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -23,37 +24,40 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
-/// Token buckets by address. An IPv6 client owns a whole /64, so all of it shares a bucket.
+/// Token buckets by whatever tells those apart who try.
 ///
 /// Each bucket is one instant, the time at which it will be full again (the generic cell rate
 /// algorithm): a full bucket needs no memory and is dropped when room is needed.
 #[derive(Debug)]
-pub struct Limiter {
+pub struct Buckets<K> {
     rate: Rate,
     capacity: usize,
-    full_at: HashMap<IpAddr, Instant>,
+    full_at: HashMap<K, Instant>,
 }
 
-impl Limiter {
-    /// A limiter that remembers at most `capacity` (at least 1) addresses at a time.
+impl<K: Clone + Eq + Hash> Buckets<K> {
+    /// Buckets of which at most `capacity` (at least 1) are remembered at a time.
     pub fn new(rate: Rate, capacity: usize) -> Self {
         let rate = Rate { burst: rate.burst.max(1), ..rate };
         Self { rate, capacity: capacity.max(1), full_at: HashMap::new() }
     }
 
-    /// Takes one try out of the bucket of `address`.
-    pub fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
-        self.check(address, now)?;
-        self.charge(address, now);
+    /// Takes one try out of a bucket.
+    ///
+    /// # Errors
+    /// [`TooMany`]: it is empty.
+    pub fn take(&mut self, key: &K, now: Instant) -> Result<(), TooMany> {
+        self.check(key, now)?;
+        self.charge(key, now);
         Ok(())
     }
 
-    /// Says whether a try would be allowed, without taking one: for tries of which only the
-    /// failures count, such as PINs.
-    pub fn check(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
-        let Some(full_at) = self.full_at.get(&types::client_network(address)) else {
-            return Ok(());
-        };
+    /// Says whether a try would be allowed, without taking one.
+    ///
+    /// # Errors
+    /// [`TooMany`]: the bucket is empty.
+    pub fn check(&self, key: &K, now: Instant) -> Result<(), TooMany> {
+        let Some(full_at) = self.full_at.get(key) else { return Ok(()) };
         let missing = full_at.saturating_duration_since(now) + self.rate.interval;
         let depth = self.rate.interval.saturating_mul(self.rate.burst);
         match missing.checked_sub(depth) {
@@ -63,24 +67,13 @@ impl Limiter {
     }
 
     /// Takes one try whether the bucket has one or not; a bucket never owes more than one burst.
-    pub fn charge(&mut self, address: IpAddr, now: Instant) {
-        let bucket = types::client_network(address);
-        if !self.full_at.contains_key(&bucket) && self.full_at.len() >= self.capacity {
+    pub fn charge(&mut self, key: &K, now: Instant) {
+        if !self.full_at.contains_key(key) && self.full_at.len() >= self.capacity {
             self.make_room(now);
         }
         let depth = self.rate.interval.saturating_mul(self.rate.burst);
-        let full_at = self.full_at.entry(bucket).or_insert(now);
+        let full_at = self.full_at.entry(key.clone()).or_insert(now);
         *full_at = ((*full_at).max(now) + self.rate.interval).min(now + depth);
-    }
-
-    /// Addresses remembered now.
-    pub fn len(&self) -> usize {
-        self.full_at.len()
-    }
-
-    /// Whether no address is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.full_at.is_empty()
     }
 
     /// Drops what is full again; failing that, the bucket nearest to it, which forgives least.
@@ -89,10 +82,47 @@ impl Limiter {
         if self.full_at.len() < self.capacity {
             return;
         }
-        let fullest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| *key);
-        if let Some(key) = fullest {
+        let fullest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at);
+        if let Some(key) = fullest.map(|(key, _)| key.clone()) {
             self.full_at.remove(&key);
         }
+    }
+}
+
+/// Token buckets by address. An IPv6 client owns a whole /64, so all of it shares a bucket.
+#[derive(Debug)]
+pub struct Limiter(Buckets<IpAddr>);
+
+impl Limiter {
+    /// A limiter that remembers at most `capacity` (at least 1) addresses at a time.
+    pub fn new(rate: Rate, capacity: usize) -> Self {
+        Self(Buckets::new(rate, capacity))
+    }
+
+    /// Takes one try out of the bucket of `address`.
+    pub fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
+        self.0.take(&types::client_network(address), now)
+    }
+
+    /// Says whether a try would be allowed, without taking one: for tries of which only the
+    /// failures count, such as PINs.
+    pub fn check(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
+        self.0.check(&types::client_network(address), now)
+    }
+
+    /// Takes one try whether the bucket has one or not; a bucket never owes more than one burst.
+    pub fn charge(&mut self, address: IpAddr, now: Instant) {
+        self.0.charge(&types::client_network(address), now);
+    }
+
+    /// Addresses remembered now.
+    pub fn len(&self) -> usize {
+        self.0.full_at.len()
+    }
+
+    /// Whether no address is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.0.full_at.is_empty()
     }
 }
 

@@ -18,7 +18,7 @@ pub use directory::{
     Role, Visitor,
 };
 pub use keyring::{ApplicationKey, KeyChange, Keyring, SealedSecret};
-pub use limit::{Limiter, Rate, TooMany};
+pub use limit::{Buckets, Limiter, Rate, TooMany};
 pub use network::{IpNetwork, IpNetworkError};
 pub use token::{
     Grant, JoinGrantError, KeyRights, Keys, KeysError, Kind, SignError, SipGrant, TokenError,
