@@ -28,7 +28,7 @@ pub enum Folder {
     /// There is none, and it cannot be made.
     Missing(String),
     /// Something else has its name.
-    NoFolder,
+    SomethingElse,
     /// Nothing can be written there.
     Unwritable(String),
     /// It is good.
@@ -102,7 +102,7 @@ fn existing(dir: &Path) -> Option<&Path> {
 
 fn folder(dir: &Path) -> Folder {
     match fs::metadata(dir) {
-        Ok(there) if !there.is_dir() => Folder::NoFolder,
+        Ok(there) if !there.is_dir() => Folder::SomethingElse,
         Ok(_) => try_to_write(dir)
             .map_or_else(|it| Folder::Unwritable(it.to_string()), |()| Folder::Writable),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -144,7 +144,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         Folder::Missing(why) => {
             findings.fail(format!("there is no data folder {dir}, nor can it be made: {why}"), own);
         }
-        Folder::NoFolder => {
+        Folder::SomethingElse => {
             findings.fail(format!("{dir} is no folder"), "set another `dir` in [data]")
         }
         Folder::Unwritable(why) => {
@@ -253,7 +253,7 @@ mod tests {
         for (folder, state) in [
             (Folder::ToBeMade, State::Warning),
             (Folder::Missing("denied".to_owned()), State::Failure),
-            (Folder::NoFolder, State::Failure),
+            (Folder::SomethingElse, State::Failure),
             (Folder::Unwritable("read-only".to_owned()), State::Failure),
         ] {
             let found = only(&Facts { folder, ..facts() });
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(fs::read_dir(&base).unwrap().count(), 0, "nothing is left lying about");
         assert_eq!(folder(&base.join("a/b")), Folder::ToBeMade);
         fs::write(base.join("file"), "").unwrap();
-        assert_eq!(folder(&base.join("file")), Folder::NoFolder);
+        assert_eq!(folder(&base.join("file")), Folder::SomethingElse);
         assert!(matches!(folder(&base.join("file/below")), Folder::Missing(_)));
         assert!(matches!(folder(Path::new("/proc/plenum")), Folder::Missing(_)));
         fs::remove_dir_all(&base).unwrap();
