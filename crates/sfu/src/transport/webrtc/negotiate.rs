@@ -291,12 +291,16 @@ impl Session {
             .collect()
     }
 
-    /// A section that will carry another track does so from a new SSRC: numbers start anew.
+    /// A section that will carry another track does so from a new SSRC: numbers start anew. It is a
+    /// new stream too: of one that was only given another SSRC (`reset_stream_tx`), str0m goes on
+    /// looking for the old one in RTCP, and hears neither of lost packets nor of lost pictures.
     fn renew_stream(&mut self, mid: Mid) {
         let mut api = self.publisher.direct_api();
+        let before = api.stream_tx_by_mid(mid, None).map(|it| (it.ssrc(), it.rtx().is_some()));
+        let Some((old, has_rtx)) = before else { return };
         let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());
-        let has_rtx = api.stream_tx_by_mid(mid, None).is_some_and(|it| it.rtx().is_some());
-        api.reset_stream_tx(mid, None, ssrc, has_rtx.then_some(rtx));
+        api.remove_stream_tx(old);
+        api.declare_stream_tx(ssrc, has_rtx.then_some(rtx), mid, None);
     }
 }
 
