@@ -106,6 +106,16 @@ impl Browser {
         self.wait_for("[data-waiting]");
     }
 
+    /// Asks to join a meeting through the page, and is told why it may not.
+    pub fn refused_through_page(&mut self, meeting: &str) -> String {
+        self.fill_form(meeting);
+        self.press("button[type=submit]:not(:disabled)");
+        let said = "() => document.querySelector('[role=alert]')?.textContent || null";
+        wait::until("the page says why", PATIENCE, || {
+            self.evaluate(said).as_str().map(str::to_owned)
+        })
+    }
+
     fn fill_form(&mut self, meeting: &str) {
         let name = self.mark.name;
         self.ask(json!({ "command": "goto", "url": format!("{}/m/{meeting}", self.origin) }));

@@ -177,3 +177,27 @@ fn a_weekly_meeting_with_pins_and_a_lobby_from_the_first_start_to_its_records() 
     assert!(verified.code == 0 && verified.printed.starts_with("Intact: "), "{verified:?}");
     server.stop();
 }
+
+#[test]
+fn the_page_says_why_a_booked_meeting_lets_nobody_in() {
+    let story = Story::begin("the_page_says_why_a_booked_meeting_lets_nobody_in");
+    let server = Server::start(&story);
+    let admin = CommandLine::new(&story, &server, "admin");
+    admin.first_sign_in(&server);
+    let once = |start| ["--start", start, "--minutes", "30", "--time-zone", "Europe/Moscow"];
+    for (alias, options) in [
+        ("later", &once("2100-01-04T09:00")[..]),
+        ("past", &once("2001-01-08T09:00")),
+        ("house", &["--who-may-join", "users"]),
+    ] {
+        admin.json(&[&["meeting", "create", alias, "--alias", alias], options].concat());
+    }
+    let mut red = Browser::launch(RED, &server.origin);
+    for (meeting, word) in [("later", "2100"), ("past", "is over"), ("house", "account")] {
+        let said = red.refused_through_page(meeting);
+        assert!(said.contains(word), "{meeting}: {said}");
+        red.screenshot(&story, &format!("{meeting}.png"), Some((390, 844)));
+    }
+    assert!(red.complaints().1.is_empty());
+    server.stop();
+}

@@ -250,10 +250,12 @@ fn refused(api: &Api, address: IpAddr, now: Instant, error: AdmissionError) -> P
             Problem::new(StatusCode::FORBIDDEN, "not_invited", error.to_string())
         }
         AdmissionError::NotYet { opens_at, starts_at } => {
+            let wait = opens_at.since(caller::now()).as_secs() + 1;
             let (opens_at, starts_at) = (written(opens_at), written(starts_at));
             let detail =
                 format!("the meeting begins at {starts_at}: joining is open from {opens_at} on");
-            Problem::new(StatusCode::FORBIDDEN, "not_yet", detail)
+            let problem = Problem::new(StatusCode::FORBIDDEN, "not_yet", detail);
+            Problem { retry_after: Some(wait), ..problem }
         }
         AdmissionError::Over { ended_at } => {
             let since = ended_at.map(|it| format!(" since {}", written(it))).unwrap_or_default();

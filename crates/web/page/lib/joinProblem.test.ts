@@ -10,12 +10,19 @@ describe('a refusal to join', () => {
     ['name_invalid', 'nameInvalid'],
     ['removed', 'removed'],
     ['lobby_full', 'lobbyFull'],
+    ['sign_in_first', 'signInFirst'],
+    ['not_invited', 'notInvited'],
+    ['over', 'over'],
   ])('with the code %s is told as %s', (code, kind) => {
     expect(joinProblem({ code, detail: 'unused' }, null, 0)).toEqual({ kind });
   });
 
   it('for too many attempts says when to come back', () => {
     expect(joinProblem({ code: 'too_many_attempts' }, '12', 0)).toEqual({ kind: 'tooMany', seconds: 12 });
+  });
+
+  it('for a meeting that has not begun says from when on one may join', () => {
+    expect(joinProblem({ code: 'not_yet' }, '3600', 5000)).toEqual({ kind: 'notYet', opensAt: 3_605_000 });
   });
 
   it('with an unknown code shows what the server says', () => {

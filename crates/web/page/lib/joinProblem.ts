@@ -1,6 +1,9 @@
 /** Why the server refuses to let somebody in, as the page tells it apart. */
 export type JoinProblem =
   | { kind: 'pinRequired' | 'pinWrong' | 'notFound' | 'nameInvalid' | 'removed' | 'lobbyFull' | 'unreachable' }
+  | { kind: 'signInFirst' | 'notInvited' | 'over' }
+  /** `opensAt`: from when on one may join, in milliseconds since 1970. */
+  | { kind: 'notYet'; opensAt: number }
   | { kind: 'tooMany'; seconds: number }
   | { kind: 'generic'; detail?: string };
 
@@ -36,6 +39,14 @@ export function joinProblem(body: unknown, retryAfter: string | null, now: numbe
       return { kind: 'removed' };
     case 'lobby_full':
       return { kind: 'lobbyFull' };
+    case 'sign_in_first':
+      return { kind: 'signInFirst' };
+    case 'not_invited':
+      return { kind: 'notInvited' };
+    case 'over':
+      return { kind: 'over' };
+    case 'not_yet':
+      return { kind: 'notYet', opensAt: now + retrySeconds(retryAfter, now) * 1000 };
     case 'too_many_attempts':
       return { kind: 'tooMany', seconds: retrySeconds(retryAfter, now) };
     default:

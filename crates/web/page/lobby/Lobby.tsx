@@ -197,13 +197,20 @@ function JoinForm({ meeting, name, onName, onAnswer, onOther }: JoinFormProps) {
 }
 
 function ProblemMessage({ problem }: { problem: JoinProblem | undefined }) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   switch (problem?.kind) {
     case 'notFound':
     case 'removed':
     case 'lobbyFull':
+    case 'signInFirst':
+    case 'notInvited':
+    case 'over':
     case 'unreachable':
       return <Message kind="danger">{t(`joinError.${problem.kind}`)}</Message>;
+    case 'notYet': {
+      const format = new Intl.DateTimeFormat(i18n.language, { dateStyle: 'full', timeStyle: 'short' });
+      return <Message kind="danger">{t('joinError.notYet', { time: format.format(problem.opensAt) })}</Message>;
+    }
     case 'tooMany':
       return <Message kind="danger">{t('joinError.tooMany', { count: problem.seconds })}</Message>;
     case 'generic':
