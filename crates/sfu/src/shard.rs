@@ -221,6 +221,7 @@ impl Shard {
             let (mut requests, mut levels) = (Vec::new(), Vec::new());
             self.router.handle_timeout(now, &mut requests, &mut levels);
             for KeyFrameRequest { publisher, track, layer } in requests {
+                tracing::trace!(peer = %publisher, %track, layer, "a key frame is asked for");
                 if !self.ask_leg_track(publisher, track, now) {
                     self.with_session(publisher, |it| it.request_key_frame(track, layer));
                 }
@@ -354,9 +355,11 @@ impl Shard {
             }
         }
         for track in ready {
+            tracing::trace!(%peer, %track, "can be sent from now on");
             self.router.start(track, peer, now);
         }
         for track in key_frames {
+            tracing::trace!(%peer, %track, "a receiver asks for a key frame");
             self.router.want_key_frame(track, SinkId::Peer(peer), now);
         }
         for Received { track, layer, packet, codec, redundant } in packets {

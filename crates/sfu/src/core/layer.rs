@@ -9,9 +9,23 @@ pub const MAX_LAYERS: usize = 3;
 /// longest gap of a shared screen at its lowest rate (one frame a second), so that it never flaps.
 const LIVE: Duration = Duration::from_secs(3);
 
-/// Browsers' requests for key frames of one source are merged to one a second, and repeated at
+/// Receivers' requests for key frames of one source are merged to one a second, and repeated at
 /// this interval until a key frame comes.
-pub const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(1);
+const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same where somebody's picture begins: nobody's joining is held up by who joined just before,
+/// nor for long by a room system that missed a request (baresip forgets one that comes while it
+/// encodes). It bounds what people who come and go can ask of an encoder.
+const BEGINNERS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Why a key frame is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFrameFor {
+    /// A receiver's picture begins, or changes to another layer.
+    Beginning,
+    /// A receiver lost a picture that it had.
+    Repair,
+}
 
 /// A layer as its publisher announced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +69,7 @@ pub struct Layer {
 /// Whether a key frame of a layer is awaited, and when it was last asked for.
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyFrameNeed {
-    wanted: bool,
+    wanted: Option<KeyFrameFor>,
     asked: Option<Instant>,
 }
 
@@ -67,24 +81,24 @@ impl Layer {
     pub fn received(&mut self, now: Instant, key_frame: bool) {
         self.last_packet = Some(now);
         if key_frame {
-            self.key_frame.wanted = false;
+            self.key_frame.wanted = None;
         }
     }
 
-    pub fn want_key_frame(&mut self) {
-        self.key_frame.wanted = true;
-    }
-
-    /// When to ask next, if a key frame is wanted.
-    pub fn key_frame_due(&self, now: Instant) -> Option<Instant> {
-        self.key_frame
-            .wanted
-            .then(|| self.key_frame.asked.map_or(now, |asked| asked + KEY_FRAME_INTERVAL))
+    pub fn want_key_frame(&mut self, why: KeyFrameFor) {
+        if self.key_frame.wanted != Some(KeyFrameFor::Beginning) {
+            self.key_frame.wanted = Some(why);
+        }
     }
 
     /// Whether to ask now; counts as asked.
     pub fn take_key_frame_request(&mut self, now: Instant) -> bool {
-        let due = self.key_frame_due(now).is_some_and(|due| due <= now);
+        let KeyFrameNeed { wanted: Some(why), asked } = self.key_frame else { return false };
+        let interval = match why {
+            KeyFrameFor::Beginning => BEGINNERS_INTERVAL,
+            KeyFrameFor::Repair => KEY_FRAME_INTERVAL,
+        };
+        let due = asked.is_none_or(|asked| asked + interval <= now);
         if due {
             self.key_frame.asked = Some(now);
         }
@@ -158,17 +172,30 @@ mod tests {
         assert_eq!(choose(&layers(now, [true, true, true]), Wanted::Layer(1), later), 1);
     }
 
+    fn asks(layer: &mut Layer, start: Instant, millis: u64) -> bool {
+        layer.take_key_frame_request(start + Duration::from_millis(millis))
+    }
+
     #[test]
     fn key_frame_requests_are_merged_and_repeated_until_one_comes() {
-        let start = Instant::now();
-        let mut layer = Layer::default();
-        assert!(!layer.take_key_frame_request(start));
-        layer.want_key_frame();
-        assert!(layer.take_key_frame_request(start));
-        layer.want_key_frame();
-        assert!(!layer.take_key_frame_request(start + Duration::from_millis(999)));
-        assert!(layer.take_key_frame_request(start + KEY_FRAME_INTERVAL));
-        layer.received(start + KEY_FRAME_INTERVAL, true);
-        assert!(!layer.take_key_frame_request(start + 2 * KEY_FRAME_INTERVAL));
+        for (why, other, interval) in [
+            (KeyFrameFor::Repair, KeyFrameFor::Repair, 1000),
+            (KeyFrameFor::Beginning, KeyFrameFor::Repair, 400),
+            (KeyFrameFor::Repair, KeyFrameFor::Beginning, 400),
+        ] {
+            let start = Instant::now();
+            let mut layer = Layer::default();
+            let asks = |layer: &mut Layer, millis| {
+                layer.take_key_frame_request(start + Duration::from_millis(millis))
+            };
+            assert!(!asks(&mut layer, 0));
+            layer.want_key_frame(why);
+            assert!(asks(&mut layer, 0));
+            layer.want_key_frame(other);
+            assert!(!asks(&mut layer, interval - 1), "{why:?} and {other:?} are merged");
+            assert!(asks(&mut layer, interval), "{why:?} and {other:?} are repeated");
+            layer.received(start + Duration::from_millis(interval), true);
+            assert!(!asks(&mut layer, 3 * interval), "{why:?} and {other:?} were answered");
+        }
     }
 }

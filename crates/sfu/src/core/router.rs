@@ -287,9 +287,9 @@ mod tests {
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].layer, 1);
         assert!(meeting.send(1, 1, VIDEO, &VP8_DELTA).is_empty());
-        meeting.now += Duration::from_millis(500);
+        meeting.now += Duration::from_millis(200);
         assert!(meeting.care().0.is_empty());
-        meeting.now += Duration::from_millis(500);
+        meeting.now += Duration::from_millis(200);
         assert_eq!(meeting.care().0.len(), 1);
         assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY), [(2, 0)]);
         assert_eq!(meeting.send(1, 1, VIDEO, &VP8_DELTA), [(2, 1)]);

@@ -6,7 +6,7 @@ use rtp::lane::MediaPacket;
 use types::{Codec, MediaKind, PeerId, TrackId};
 
 use super::key_frame::starts_key_frame;
-use super::layer::{Layer, LayerSpec, MAX_LAYERS, Wanted, choose};
+use super::layer::{KeyFrameFor, Layer, LayerSpec, MAX_LAYERS, Wanted, choose};
 use super::level::LevelMeter;
 use super::subscription::{Outgoing, SinkId, Subscription};
 
@@ -86,7 +86,7 @@ impl Track {
         if let Some(layer) = self.subscription(sink).map(|it| it.layer_to_refresh())
             && let Some(layer) = self.layers.get_mut(usize::from(layer))
         {
-            layer.want_key_frame();
+            layer.want_key_frame(KeyFrameFor::Repair);
         }
     }
 
@@ -101,7 +101,7 @@ impl Track {
             if let Some(layer) = subscription.awaits_key_frame()
                 && let Some(layer) = self.layers.get_mut(usize::from(layer))
             {
-                layer.want_key_frame();
+                layer.want_key_frame(KeyFrameFor::Beginning);
             }
         }
     }
@@ -166,7 +166,7 @@ impl Track {
             .fold(0, |set, layer| set | (1 << layer.min(7)));
         self.layers.iter_mut().enumerate().filter_map(move |(index, layer)| {
             if awaited & (1 << index) != 0 {
-                layer.want_key_frame();
+                layer.want_key_frame(KeyFrameFor::Beginning);
             }
             layer.take_key_frame_request(now).then_some(index as u8)
         })

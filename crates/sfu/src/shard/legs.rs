@@ -183,6 +183,7 @@ impl Shard {
                 self.router.set_wanted(track, SinkId::Lane(number), enabled, wanted, now);
             }
             Command::AskTapForKeyFrame { track, number } => {
+                tracing::trace!(%track, number, "a tap asks for a key frame");
                 self.router.want_key_frame(track, SinkId::Lane(number), now);
             }
             // The shard handles all others itself.
