@@ -172,10 +172,6 @@ mod tests {
         assert_eq!(choose(&layers(now, [true, true, true]), Wanted::Layer(1), later), 1);
     }
 
-    fn asks(layer: &mut Layer, start: Instant, millis: u64) -> bool {
-        layer.take_key_frame_request(start + Duration::from_millis(millis))
-    }
-
     #[test]
     fn key_frame_requests_are_merged_and_repeated_until_one_comes() {
         for (why, other, interval) in [
