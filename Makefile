@@ -56,11 +56,12 @@ lint: web ## formatting, lints, licences
 	scripts/setup.sh --lint
 	scripts/lint.sh
 
-bench: ## measure the media planes against peers and limits (ARGS: --json, --quick, --only 1,2)
+bench: web ## measure media against peers and limits, and the API (ARGS: --json, --quick, --only 1,2)
 	@$(enter)
 	scripts/setup.sh --bench >&2
 	echo "bench: building with every optimisation (the first time takes some minutes)" >&2
-	exec cargo run --quiet --release -p media-bench -- $(ARGS)
+	cargo build --quiet --release -p media-bench -p plenum
+	exec "$${CARGO_TARGET_DIR:-target}/release/media-bench" $(ARGS)
 
 clean: ## remove what was built (installed tools and npm packages stay)
 	@$(enter)

@@ -17,6 +17,8 @@ pub enum Fault {
     Packetize(#[from] rtp::payload::PacketizeError),
     #[error("WebRTC: {0}")]
     Rtc(#[from] str0m::RtcError),
+    #[error("HTTP: {0}")]
+    Http(#[from] hyper::Error),
     /// The figure would not mean what it says.
     #[error("refused: {0}")]
     Refused(String),

@@ -1,4 +1,5 @@
-//! Measures the media planes: against peers, and against what the kernel and the codecs cost alone.
+//! Measures the media planes: against peers, and against what the kernel and the codecs cost alone;
+//! and what the API answers beside them.
 //!
 //! Everything is taken side by side in the same run, in turn, because the machine is shared and
 //! noisy; the ratio counts. CONTRIBUTING.md tells how to read the table.
@@ -11,6 +12,7 @@ mod janus;
 mod machine;
 mod mixing;
 mod report;
+mod serving;
 mod sound;
 mod video;
 
@@ -69,6 +71,8 @@ pub struct Plan {
     video_frames: usize,
     /// What receivers of forwarded packets open their sockets for.
     receivers: Purpose,
+    /// Bytes of the database that a start is measured with.
+    database: u64,
 }
 
 impl Plan {
@@ -78,12 +82,14 @@ impl Plan {
         mixing_rounds: 6,
         video_frames: 90,
         receivers: Purpose::One,
+        database: 1_000_000_000,
     };
     const QUICK: Self = Self {
         rounds: 2,
         span: Duration::from_millis(400),
         mixing_rounds: 2,
         video_frames: 10,
+        database: 20_000_000,
         ..Self::FULL
     };
 }
@@ -142,6 +148,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if wanted(&[11]) {
         eprintln!("media-bench: composing");
         figures.extend(video::measure(&plan)?);
+    }
+    if wanted(&[15, 16, 17]) {
+        eprintln!("media-bench: reading");
+        figures.extend(serving::measure(&plan));
     }
     if arguments.json {
         report::print_json(&figures);

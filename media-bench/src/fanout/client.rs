@@ -8,7 +8,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use udp::{Purpose, SendBatch, Socket};
 
@@ -22,10 +22,12 @@ pub struct Client {
     batch: SendBatch,
     timeout: Instant,
     pending: Option<SdpPendingOffer>,
-    /// The section that was offered.
+    /// The section of a picture that was offered, and that of sound.
     mid: Option<Mid>,
+    sound: Option<Mid>,
     state: State,
     sent: u64,
+    sounds: u64,
 }
 
 /// What events have told.
@@ -53,8 +55,10 @@ impl Client {
             timeout: now,
             pending: None,
             mid: None,
+            sound: None,
             state: State::default(),
             sent: 0,
+            sounds: 0,
         })
     }
 
@@ -62,6 +66,20 @@ impl Client {
     pub fn offer(&mut self, direction: Direction) -> Result<String> {
         let mut api = self.rtc.sdp_api();
         self.mid = Some(api.add_media(MediaKind::Video, direction, None, None, None));
+        let (offer, pending) = api.apply().ok_or_else(|| missing("an offer"))?;
+        self.pending = Some(pending);
+        Ok(offer.to_sdp_string())
+    }
+
+    /// An offer to send a picture and sound, tracks of these names in one stream.
+    pub fn offer_both(&mut self, stream: &str, picture: &str, sound: &str) -> Result<String> {
+        let mut api = self.rtc.sdp_api();
+        let mut add = |kind, track: &str| {
+            let (stream, track) = (Some(stream.to_owned()), Some(track.to_owned()));
+            Some(api.add_media(kind, Direction::SendOnly, stream, track, None))
+        };
+        self.mid = add(MediaKind::Video, picture);
+        self.sound = add(MediaKind::Audio, sound);
         let (offer, pending) = api.apply().ok_or_else(|| missing("an offer"))?;
         self.pending = Some(pending);
         Ok(offer.to_sdp_string())
@@ -137,26 +155,42 @@ impl Client {
 
     /// Sends `count` packets as one burst.
     pub fn send(&mut self, count: u32, now: Instant) -> Result<()> {
-        let (mid, pt) = self.outgoing()?;
+        let pt = self.payload_type(Codec::Vp8)?;
         for _ in 0..count {
             let payload = packets::payload(self.sent);
             let timestamp = packets::timestamp(self.sent);
             let write = RtpWrite::new(pt, self.sent.into(), timestamp, now, payload);
             self.sent += 1;
-            let mut api = self.rtc.direct_api();
-            let stream = api.stream_tx_by_mid(mid, None).ok_or_else(|| missing("a stream"))?;
-            stream.write_rtp(write);
-            self.rtc.handle_input(Input::Timeout(now))?;
-            self.timeout = drain(&mut self.rtc, &mut self.batch, &mut self.state)?;
+            self.write(self.mid, write, now)?;
         }
         self.flush()
     }
 
-    fn outgoing(&self) -> Result<(Mid, Pt)> {
-        let mid = self.mid.ok_or_else(|| missing("a media section"))?;
-        let codecs = self.rtc.codec_config();
-        let vp8 = codecs.iter().find(|it| it.spec().codec == Codec::Vp8);
-        Ok((mid, vp8.ok_or_else(|| missing("VP8"))?.pt()))
+    /// Sends 20 ms of sound.
+    pub fn send_sound(&mut self, now: Instant) -> Result<()> {
+        let (payload, timestamp) = packets::sound(self.sounds);
+        let pt = self.payload_type(Codec::Opus)?;
+        let level = ExtensionValues { audio_level: Some(-20), ..Default::default() };
+        let write = RtpWrite::new(pt, self.sounds.into(), timestamp, now, payload);
+        self.sounds += 1;
+        self.write(self.sound, write.ext_vals(level), now)?;
+        self.flush()
+    }
+
+    fn write(&mut self, section: Option<Mid>, write: RtpWrite, now: Instant) -> Result<()> {
+        let mid = section.ok_or_else(|| missing("a media section"))?;
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).ok_or_else(|| missing("a stream"))?;
+        stream.write_rtp(write);
+        self.rtc.handle_input(Input::Timeout(now))?;
+        self.timeout = drain(&mut self.rtc, &mut self.batch, &mut self.state)?;
+        Ok(())
+    }
+
+    fn payload_type(&self, codec: Codec) -> Result<Pt> {
+        let mut codecs = self.rtc.codec_config().iter();
+        let found = codecs.find(|it| it.spec().codec == codec);
+        Ok(found.ok_or_else(|| missing(format!("{codec:?}")))?.pt())
     }
 
     fn flush(&mut self) -> Result<()> {

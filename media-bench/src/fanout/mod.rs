@@ -1,7 +1,7 @@
 //! Metrics 1 and 2: what forwarding one packet to one receiver costs, against Janus and against
 //! what the kernel and the cipher cost alone.
 
-mod client;
+pub mod client;
 pub mod floor;
 mod futex;
 mod packets;
