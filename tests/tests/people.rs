@@ -115,6 +115,42 @@ fn a_start_that_fails_leaves_no_account_whose_password_nobody_knows() {
     assert!(Page::sign_in(&server, &name, &first).is_ok());
 }
 
+#[test]
+fn a_lost_password_is_recovered_by_whoever_rules_the_machine() {
+    let story = Story::begin("a_lost_password_is_recovered");
+    let server = Server::start(&story);
+    let (name, first) = server.first.clone().expect("a first administrator");
+    let page = Page::first_sign_in(&server, &name, &first);
+    let recover = |who: &str, data: &str| {
+        let done = Command::new(program())
+            .args(["recover", who, "--dev", "--config", "/dev/null"])
+            .env("PLENUM_DATA_DIR", story.file(data))
+            .output()
+            .expect("the program starts");
+        let told = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (done.status.success(), told(&done.stdout), told(&done.stderr))
+    };
+    let (done, printed, complaint) = recover(&name, "data");
+    assert!(done, "{complaint}");
+    let made = printed.split_once("password ").and_then(|it| it.1.split(' ').next());
+    let made = made.expect("a password");
+    assert_eq!(page.ask("GET", "/api/v1/session", None).status, 401, "whoever was in is out");
+    assert!(Page::sign_in(&server, &name, PASSWORD).is_err(), "the old password is none any more");
+    let page = Page::sign_in(&server, &name, made).expect("it may sign in");
+    let early = page.ask("GET", "/api/v1/accounts", None);
+    assert_eq!((early.status, early.code()), (403, "not_allowed"), "it has to be changed first");
+    let chosen = json!({ "old": made, "new": "seven yellow horses" });
+    assert_eq!(page.ask("PUT", "/api/v1/session/password", Some(&chosen)).status, 204);
+    let log = page.ask("GET", "/api/v1/audit?action=account.recover", None);
+    assert_eq!(log.body["items"][0]["actor"]["kind"], "server", "{log:?}");
+
+    let (done, _, complaint) = recover("nobody", "data");
+    assert!(!done && complaint.contains("there is no account `nobody`"), "{complaint}");
+    let (done, _, complaint) = recover(&name, "elsewhere");
+    assert!(!done && complaint.contains("there is no database yet"), "{complaint}");
+    assert!(!story.file("elsewhere").exists(), "nothing is made where nothing was");
+}
+
 /// A path with ids that nobody has.
 fn path(template: &str) -> String {
     // A stream of events has no end: this one has no beginning.

@@ -172,6 +172,7 @@ pub fn people_failed(error: PeopleError) -> Problem {
         PeopleError::Store(error) => store_failed(error),
         PeopleError::Vault(error) => vault_failed(error),
         PeopleError::Account(_) => Problem::bad("account_invalid", detail),
+        PeopleError::NoAccount(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
         PeopleError::Password(_) => Problem::bad("password_invalid", detail),
         PeopleError::Token(_) => Problem::bad("token_invalid", detail),
         PeopleError::Scope(_) => Problem::bad("scope_invalid", detail),

@@ -64,18 +64,22 @@ pub struct Kept {
 
 /// Opens what is kept; at the first start it is made.
 pub async fn open(config: &Config) -> Result<Kept, KeepingError> {
-    let folder = &config.data.dir;
-    make_folder(folder)?;
-    let vault = LocalVault::new(&MasterKey::in_file(&key_file(&config.data))?)?;
-    let store = store::open(&database(&config.data)?, &store::Options::default()).await?;
-    let store = Arc::new(store);
+    make_folder(&config.data.dir)?;
+    let kept = open_quietly(&config.data).await?;
     // What a crash left going on is over, before anything new begins.
-    let left = store.end_history_left_open().await?;
+    let left = kept.store.end_history_left_open().await?;
     if left > 0 {
         tracing::warn!(left, "the server did not end well last time: what went on then is ended");
     }
+    note(&kept.people, "server.start").await?;
+    Ok(kept)
+}
+
+/// Opens what is kept beside a server that may run, or not. What is missing is made, so look first.
+pub async fn open_quietly(data: &Data) -> Result<Kept, KeepingError> {
+    let vault = LocalVault::new(&MasterKey::in_file(&key_file(data))?)?;
+    let store = Arc::new(store::open(&database(data)?, &store::Options::default()).await?);
     let people = People::new(Records::new(store.clone()), Arc::new(vault));
-    note(&people, "server.start").await?;
     Ok(Kept { people, store })
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod https;
 mod keeping;
 mod media_ip;
+mod recover;
 mod room_systems;
 mod serve;
 mod webhooks;
@@ -47,6 +48,11 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup into a new database; the server must not run.
     Restore(backup::Restore),
+    /// Give an account a new password where nobody can sign in any more; while the server runs or not.
+    ///
+    /// Run it as the server's user, with the server's configuration and environment. A disabled
+    /// account is let in again. It stands in the audit log.
+    Recover(recover::Recover),
     /// Look for what keeps the server from working, and say how to mend it; while it runs or not.
     ///
     /// It asks this machine alone, and the database. Run it as the server's user, with the server's
@@ -90,6 +96,7 @@ fn main() -> ExitCode {
         Command::Admin(command) => return admin::run(command),
         Command::Backup(backup) => return backup::backup(&backup),
         Command::Restore(restore) => return backup::restore(&restore),
+        Command::Recover(recover) => return recover::run(recover),
         Command::Doctor(doctor) => return doctor::run(doctor),
         Command::Completion { shell } => {
             let mut command = Cli::command();

@@ -48,6 +48,9 @@ pub enum PeopleError {
     /// A text cannot be taken.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// There is no account of this name.
+    #[error("there is no account `{0}`")]
+    NoAccount(String),
     /// A password cannot be taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
