@@ -78,6 +78,7 @@ class Peer:
         self.messages = []
         self.texts = []
         self.events = []
+        self.log = []
         self.reason = None
         self.tasks = {}
 
@@ -91,6 +92,7 @@ class Peer:
         room.on("track_subscribed", lambda track, _, who: self.follow(track, who.identity))
         room.on("track_unsubscribed", lambda track, _, who: self.unfollow(track, who.identity))
         room.on("data_received", self.take_data)
+        room.on("track_subscription_failed", lambda who, sid, why: self.log.append(f"{who} {sid} {why}"))
         for event in ("reconnecting", "reconnected", "participant_disconnected", "disconnected"):
             room.on(event, lambda *_, event=event: self.events.append(event))
         room.on("disconnected", self.note_reason)
@@ -98,8 +100,17 @@ class Peer:
 
     def follow(self, track, identity):
         video = track.kind == rtc.TrackKind.KIND_VIDEO
+        self.log.append(f"subscribed to {'video' if video else 'audio'} of {identity}")
         reading = self.watch(track, identity) if video else self.hear(track, identity)
-        self.tasks[track.sid] = asyncio.ensure_future(reading)
+        self.tasks[track.sid] = asyncio.ensure_future(self.aloud(reading))
+
+    async def aloud(self, work):
+        """What goes wrong in a task would be noticed at its end only, if ever."""
+        try:
+            await work
+        except Exception as error:
+            self.log.append(f"{type(error).__name__}: {error}")
+            raise
 
     def unfollow(self, track, identity):
         task = self.tasks.pop(track.sid, None)
@@ -206,6 +217,7 @@ class Peer:
             "messages": self.messages,
             "texts": self.texts,
             "events": self.events,
+            "log": self.log,
             "reason": self.reason,
         }
 

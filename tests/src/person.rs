@@ -41,6 +41,11 @@ pub trait Person {
     /// Figures of all streams that it receives.
     fn inbound(&mut self) -> Vec<Inbound>;
 
+    /// What its client noted, where it notes something.
+    fn log(&mut self) -> String {
+        String::new()
+    }
+
     /// Waits until it has a picture of somebody.
     ///
     /// # Panics
@@ -52,7 +57,7 @@ pub trait Person {
         wait::until(&what, PATIENCE, || {
             // What it got until now tells whether the network or the client is to blame.
             if Instant::now() > late && !std::mem::replace(&mut told, true) {
-                println!("{what}: late; it receives {:?}", self.inbound());
+                println!("{what}: late; it receives {:?} {}", self.inbound(), self.log());
             }
             self.sees(identity).then_some(())
         });

@@ -113,6 +113,10 @@ impl Person for PythonPeer {
         samples(&self.ask(command))
     }
 
+    fn log(&mut self) -> String {
+        self.ask(json!({ "command": "heard_of" }))["log"].to_string()
+    }
+
     fn inbound(&mut self) -> Vec<Inbound> {
         inbound(&self.ask(json!({ "command": "stats" })))
     }
