@@ -95,7 +95,17 @@ impl Baresip {
     /// # Panics
     /// When it does not start.
     pub fn start(story: &Story, config: BaresipConfig) -> Self {
-        Self::launch(story, config, None)
+        Self::launch(story, config, None, None)
+    }
+
+    /// The same with an account at a server, where it registers: `server` is an address such as
+    /// `sip:hall@127.0.0.1:5060;transport=tcp`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn register(story: &Story, config: BaresipConfig, server: &str, password: &str) -> Self {
+        let account = format!("<{server}>;auth_pass={password};regint=60");
+        Self::launch(story, config, None, Some(&account))
     }
 
     /// The same on a visitor's machine, where it verifies certificates.
@@ -103,10 +113,15 @@ impl Baresip {
     /// # Panics
     /// When it does not start.
     pub fn start_on(story: &Story, config: BaresipConfig, machine: &Machine) -> Self {
-        Self::launch(story, config, Some(machine))
+        Self::launch(story, config, Some(machine), None)
     }
 
-    fn launch(story: &Story, config: BaresipConfig, machine: Option<&Machine>) -> Self {
+    fn launch(
+        story: &Story,
+        config: BaresipConfig,
+        machine: Option<&Machine>,
+        account: Option<&str>,
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = story.file(&format!("room-{}-{count}", config.mark.name));
@@ -117,7 +132,8 @@ impl Baresip {
             rtp: rtp_ports(count),
             roots: machine.and_then(Machine::roots),
         };
-        furnish(&folder, config, &place);
+        let own = format!("<sip:room@{}:{}>;regint=0", place.address, place.sip);
+        furnish(&folder, config, &place, account.unwrap_or(&own));
 
         let log = File::create(folder.join("baresip.log")).expect("its log");
         // It replaces itself by baresip: the process id stays. Lines come as they are written.
@@ -212,6 +228,16 @@ impl Baresip {
     pub fn hang_up(&mut self) {
         self.ask("hangup", "");
         self.wait_for_end(PATIENCE);
+    }
+
+    /// Ends it as somebody who switches it off: it takes itself off where it is registered.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn quit(mut self) {
+        let id = self.process.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &id]).status();
+        wait::until("baresip ends", PATIENCE, || self.process.try_wait().expect("its state"));
     }
 
     /// Sends digits as telephone events (RFC 4733).
@@ -424,7 +450,7 @@ impl Drop for Baresip {
 }
 
 /// Writes what baresip reads at its start. Names are relative: it cuts long ones off.
-fn furnish(folder: &Path, config: BaresipConfig, place: &Place) {
+fn furnish(folder: &Path, config: BaresipConfig, place: &Place, account: &str) {
     let Place { address, sip, control, rtp, roots } = place;
     fs::create_dir_all(folder.join("rec")).expect("its folder");
     let clip = media::room_clip(config.mark, config.seconds);
@@ -442,8 +468,7 @@ fn furnish(folder: &Path, config: BaresipConfig, place: &Place) {
     };
     let encryption = if config.srtp { ";mediaenc=srtp-mand" } else { "" };
     let account = format!(
-        "<sip:room@{address}:{sip}>;regint=0;answermode=auto;audio_codecs={audio};\
-         video_codecs={}{encryption}\n",
+        "{account};answermode=auto;audio_codecs={audio};video_codecs={}{encryption}\n",
         config.video
     );
     fs::write(folder.join("accounts"), account).expect("its account");

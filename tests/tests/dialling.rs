@@ -103,8 +103,12 @@ fn what_cannot_be_called_is_told_apart() {
     let (code, _, complaint) = call(&server, "demo", "sip:room@192.0.2.1");
     assert_eq!(code, 1);
     assert!(complaint.contains("allow_dial"), "{complaint}");
-    let (code, _, complaint) = call(&server, "demo", "what is this");
-    assert_eq!(code, 1);
-    assert!(complaint.contains("no SIP address"), "{complaint}");
+    for (address, why) in
+        [("sip:a b@host", "no SIP address"), ("what is this", "no device of this name")]
+    {
+        let (code, _, complaint) = call(&server, "demo", address);
+        assert_eq!(code, 1);
+        assert!(complaint.contains(why), "{complaint}");
+    }
     server.stop();
 }

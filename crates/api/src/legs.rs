@@ -214,6 +214,7 @@ fn refused(refusal: DialRefusal) -> Problem {
     let (status, code) = match refusal {
         DialRefusal::NoSuchMeeting => (StatusCode::NOT_FOUND, "meeting_not_found"),
         DialRefusal::BadAddress => (StatusCode::BAD_REQUEST, "address_invalid"),
+        DialRefusal::NotRegistered => (StatusCode::CONFLICT, "not_registered"),
         DialRefusal::Forbidden => (StatusCode::FORBIDDEN, "address_forbidden"),
         DialRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
         DialRefusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -254,6 +254,7 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(kept::routes::<DialRule>())
         .merge(kept::routes::<Contact>())
         .routes(routes!(telephony::trace::trace))
+        .routes(routes!(telephony::presence::list))
 }
 
 /// Meetings as they are booked.

@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, Pin};
+use conference::telephony::Present;
 use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -236,6 +237,10 @@ impl Dialler for Calls {
         }
         let leg = self.leg(meeting, &LegId("LG_1".into())).ok_or(DialRefusal::Unavailable)?;
         Ok(DialledLeg { layout: layout.unwrap_or_default(), ..leg })
+    }
+
+    fn present(&self) -> Vec<Present> {
+        Vec::new()
     }
 
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {

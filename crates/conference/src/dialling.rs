@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use types::{Identity, LegLayout, MeetingId};
 
+use crate::telephony::Present;
+
 /// A call of ours, for as long as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -79,8 +81,14 @@ pub enum DialRefusal {
     #[error("there is no such meeting")]
     NoSuchMeeting,
     /// The address cannot be read.
-    #[error("this is no SIP address: give sip:name@host, or name@host")]
+    #[error("this is no SIP address: give sip:name@host, name@host, or a device's extension")]
     BadAddress,
+    /// A name was given, and no device of the house is registered under it.
+    #[error(
+        "no device of this name or extension is registered now; to call another address give \
+         sip:name@host"
+    )]
+    NotRegistered,
     /// No rule lets it be dialled.
     #[error("no rule of `allow_dial` in [sip] lets this address be dialled")]
     Forbidden,
@@ -106,6 +114,9 @@ pub trait Dialler: Send + Sync {
         address: &str,
         layout: Option<LegLayout>,
     ) -> Result<DialledLeg, DialRefusal>;
+
+    /// Devices of the house that can be called by their names now.
+    fn present(&self) -> Vec<Present>;
 
     /// A call of a meeting, up or ended lately.
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;

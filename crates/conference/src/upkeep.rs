@@ -75,6 +75,7 @@ mod tests {
     use crate::dialling::{DialRefusal, DialledLeg, LegId};
     use crate::events::{EndCause, Happening, News};
     use crate::store::Found;
+    use crate::telephony::Present;
 
     /// Notes what is dialled, and dials nothing.
     #[derive(Default)]
@@ -89,6 +90,10 @@ mod tests {
         ) -> Result<DialledLeg, DialRefusal> {
             self.0.lock().unwrap().push(format!("{meeting}: {address}"));
             Err(DialRefusal::Forbidden)
+        }
+
+        fn present(&self) -> Vec<Present> {
+            Vec::new()
         }
 
         fn leg(&self, _: &MeetingId, _: &LegId) -> Option<DialledLeg> {

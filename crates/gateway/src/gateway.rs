@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conference::access::{DialPattern, Limiter, Rate};
+use conference::store::Records;
+use conference::telephony::Present;
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
 use room::{Command, LAYOUT_ATTRIBUTE, MemberChange};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use types::{LegLayout, MeetingId};
+use types::{LegLayout, MeetingId, RecordId};
 
 use crate::leg::{self, Caller, DialledLegs, MediaRules, Place};
+use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
-    Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target, Transport,
+    Flow, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target, Transport,
 };
 
 /// How long all calls together may take to end.
@@ -24,6 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const PIN_FAILURES: Rate = Rate { burst: 10, interval: Duration::from_secs(60) };
 /// Addresses whose wrong PINs are remembered.
 const PIN_ADDRESSES: usize = 10_000;
+/// Requests to register that wait at a time; more are told to come again.
+const REGISTERS: usize = 256;
 
 /// How room systems are served.
 #[derive(Clone, Debug)]
@@ -48,6 +53,7 @@ pub struct Gateway {
 pub(crate) struct Shared {
     pub(crate) endpoint: SipEndpoint,
     pub(crate) dialled: DialledLegs,
+    pub(crate) registrar: Option<Arc<Registrar>>,
     allow_dial: Vec<DialPattern>,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
@@ -58,15 +64,26 @@ pub(crate) struct Shared {
 }
 
 impl Gateway {
-    /// Listens for calls, and lets them into the conference's meetings.
+    /// Listens for calls, and lets them into the conference's meetings. The devices among `records`
+    /// may register; without these nobody can.
     ///
     /// # Errors
     /// [`StartError`]: nothing listens then.
-    pub async fn start(config: GatewayConfig, conference: Conference) -> Result<Self, StartError> {
-        let (endpoint, calls) = SipEndpoint::start(config.sip).await?;
+    pub async fn start(
+        config: GatewayConfig,
+        conference: Conference,
+        records: Option<Records>,
+    ) -> Result<Self, StartError> {
+        let (sender, registers) = mpsc::channel(REGISTERS);
+        let registrar = records.map(|it| Registrar::new(it, Instant::now())).transpose();
+        let registrar = registrar.map_err(|error| StartError::Stack(error.into()))?;
+        let registers_here = registrar.is_some().then_some(sender);
+        let sip = SipConfig { registers: registers_here, ..config.sip };
+        let (endpoint, calls) = SipEndpoint::start(sip).await?;
         let shared = Arc::new(Shared {
             endpoint,
             dialled: DialledLegs::default(),
+            registrar: registrar.clone(),
             allow_dial: config.allow_dial,
             conference,
             media: config.media,
@@ -75,6 +92,12 @@ impl Gateway {
             pin_failures: Mutex::new(Limiter::new(PIN_FAILURES, PIN_ADDRESSES)),
             legs: TaskTracker::new(),
         });
+        if let Some(registrar) = registrar {
+            let here = Arc::downgrade(&shared);
+            let is_open =
+                move |flow: &Flow| here.upgrade().is_some_and(|it| it.endpoint.is_open(flow));
+            tokio::spawn(registrar.serve(registers, is_open));
+        }
         tokio::spawn(accept(shared.clone(), calls));
         Ok(Self { shared })
     }
@@ -111,15 +134,12 @@ impl Dialler for Gateway {
         if shared.stop.is_cancelled() {
             return Err(DialRefusal::Unavailable);
         }
-        let target = Target::read(address).map_err(|_| DialRefusal::BadAddress)?;
-        if !shared.allow_dial.iter().any(|it| it.matches(&target.user, &target.host)) {
-            tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
-            return Err(DialRefusal::Forbidden);
-        }
+        let Callee { device, targets } = shared.callee(address)?;
+        let target = targets.first().ok_or(DialRefusal::BadAddress)?;
         let settings = shared.conference.directory().find(meeting);
         let meeting = &settings.ok_or(DialRefusal::NoSuchMeeting)?.id;
         let layout = layout.unwrap_or_else(|| shared.layout_of(meeting));
-        let caller = Caller::dialled(&target, layout);
+        let caller = Caller::dialled(target, layout);
         let leg = DialledLeg {
             id: LegId(random_id("LG_")),
             meeting: meeting.clone(),
@@ -133,12 +153,23 @@ impl Dialler for Gateway {
         shared.conference.tell_leg(&leg);
         let place = Place::new(shared.clone(), leg.id.clone(), hang_up);
         let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target);
-        shared.legs.spawn(leg::call(place, meeting.clone(), target, caller).instrument(span));
+        let meeting = meeting.clone();
+        let in_call = shared.in_call(device);
+        let work = async move {
+            leg::call(place, meeting, targets, caller).await;
+            drop(in_call);
+        };
+        shared.legs.spawn(work.instrument(span));
         Ok(leg)
     }
 
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
         self.shared.dialled.leg(meeting, id)
+    }
+
+    fn present(&self) -> Vec<Present> {
+        let Some(registrar) = &self.shared.registrar else { return Vec::new() };
+        registrar.present(|flow| self.shared.endpoint.is_open(flow), Instant::now())
     }
 
     fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
@@ -151,6 +182,39 @@ impl Dialler for Gateway {
 }
 
 impl Shared {
+    /// Who is called by this address: a device of the house by its extension or name, or whoever
+    /// `[sip] allow_dial` lets be called.
+    fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
+        let name = address.trim();
+        let known = self.registrar.as_ref().and_then(|it| it.find(name, Instant::now()));
+        if let Some(callee) = known {
+            return Ok(callee);
+        }
+        let target = match Target::read(name) {
+            Ok(target) if !(target.user.is_empty() && is_name(name)) => target,
+            // Nobody else is called by a mere name.
+            Ok(_) => return Err(DialRefusal::NotRegistered),
+            Err(_) if is_name(name) => return Err(DialRefusal::NotRegistered),
+            Err(_) => return Err(DialRefusal::BadAddress),
+        };
+        if !self.allow_dial.iter().any(|it| it.matches(&target.user, &target.host)) {
+            tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
+            return Err(DialRefusal::Forbidden);
+        }
+        Ok(Callee { device: None, targets: vec![target] })
+    }
+
+    /// Shows a device in a call for as long as this is held.
+    pub(crate) fn in_call(&self, device: Option<RecordId>) -> Option<InCall> {
+        self.registrar.as_ref()?.in_call(device?)
+    }
+
+    /// The same for whoever calls this way, if it is registered.
+    pub(crate) fn caller_in_call(&self, flow: &Flow) -> Option<InCall> {
+        let registrar = self.registrar.as_ref()?;
+        registrar.in_call(registrar.caller(flow, Instant::now())?)
+    }
+
     /// Our address for a peer; its own is not known where it is called by a name.
     pub(crate) fn announced_to(&self, peer: Option<IpAddr>) -> IpAddr {
         let same = |it: &&IpAddr| peer.is_none_or(|peer| it.is_ipv4() == peer.is_ipv4());
@@ -186,6 +250,12 @@ impl Shared {
     fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
         self.pin_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether this may be what people call a device, and no address of a host.
+fn is_name(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && !text.contains(['@', ':', '.', '[', '<', ';']) && text != "localhost"
 }
 
 async fn accept(shared: Arc<Shared>, mut calls: mpsc::Receiver<Incoming>) {

@@ -3,6 +3,7 @@
 
 mod gateway;
 mod leg;
+mod registrar;
 pub mod sip;
 
 pub use gateway::{Gateway, GatewayConfig};

@@ -95,7 +95,9 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
     let root = certificates.clone();
-    let gateway = room_systems::start(&config, &conference, certificates.as_deref()).await?;
+    let records = people.records();
+    let gateway =
+        room_systems::start(&config, &conference, certificates.as_deref(), records).await?;
     let gateway = gateway.map(Arc::new);
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)

@@ -3,5 +3,6 @@
 mod contacts;
 mod devices;
 mod dial_rules;
+pub mod presence;
 pub mod trace;
 mod trunks;

@@ -2,19 +2,23 @@
 //! go, and which rule decides it. The gateway acts on it; nothing here speaks a protocol.
 
 mod address;
+mod authenticate;
 mod contact;
 mod device;
 mod dial_plan;
 mod dial_rule;
 mod digest;
+mod presence;
 mod trunk;
 
 pub use address::{CallAddress, CallAddressError};
+pub use authenticate::{DigestAlgorithm, DigestResponse, NonceWorth, Nonces};
 pub use contact::Contact;
 pub use device::Device;
 pub use dial_plan::{Call, Decision, DialPlan, Step, Verdict, decide};
 pub use dial_rule::{Action, Cause, DialRule, Direction, Match, Transport};
 pub use digest::{DigestVerifier, REALM};
+pub use presence::{Presence, Present, Registered};
 pub use trunk::{CallerIdentity, SealedSecret, SrtpPolicy, Trunk, TrunkKind};
 
 /// Kilobits a second that a call may be given: a voice, and what no camera needs.

@@ -135,11 +135,12 @@ impl Drop for Place {
 }
 
 /// Calls a room system, and stays with the call until its end. It stands in the roster from the
-/// beginning, so that people see it ring.
-pub(crate) async fn call(place: Place, meeting: MeetingId, target: Target, caller: Caller) {
-    let ended = match begin(&place, &meeting, &target, &caller).await {
+/// beginning, so that people see it ring. It may be at several places, which are tried in turn.
+pub(crate) async fn call(place: Place, meeting: MeetingId, targets: Vec<Target>, caller: Caller) {
+    let Some(first) = targets.first() else { return place.set(LegState::Unreachable) };
+    let ended = match begin(&place, &meeting, first, &caller).await {
         Ok((mut session, mut leg)) => {
-            match answered(&place, &meeting, &target, &mut session, &mut leg).await {
+            match somewhere(&place, &meeting, &targets, &mut session, &mut leg).await {
                 Ok(call) => {
                     place.set(LegState::Active);
                     leg.set_status("active").await;
@@ -181,6 +182,26 @@ async fn begin(
     Ok((session, leg))
 }
 
+/// Calls it at one place after the other, until something answers there.
+async fn somewhere(
+    place: &Place,
+    meeting: &MeetingId,
+    targets: &[Target],
+    session: &mut Session,
+    leg: &mut Leg,
+) -> Result<Call, LegState> {
+    let mut done = Err(LegState::Unreachable);
+    for target in targets {
+        let shared = &place.shared;
+        session.aim(shared.announced_to(target.ip()), &shared.media, target.secure);
+        done = answered(place, meeting, target, session, leg).await;
+        if !matches!(done, Err(LegState::Unreachable | LegState::NotFound)) {
+            break;
+        }
+    }
+    done
+}
+
 /// Calls, and once more where that was refused for its media: some take keys only where encryption
 /// is demanded, others only where it is not.
 async fn answered(
@@ -213,6 +234,8 @@ async fn attempt(
         display_name: shared.conference.directory().find(meeting).map(|it| it.name),
         offer: session.offer(),
         transport: None,
+        flow: target.flow,
+        route: target.route.clone(),
     };
     let mut call = shared.endpoint.dial(dial).await.map_err(|error| {
         tracing::info!(%error, "a room system cannot be called");

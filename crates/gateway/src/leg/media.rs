@@ -80,6 +80,14 @@ impl Session {
         Self { local, pending: None, agreed: None, listened: false }
     }
 
+    /// Turns to another peer, before anything was agreed with the one before.
+    pub(super) fn aim(&mut self, address: std::net::IpAddr, rules: &MediaRules, secure: bool) {
+        self.local.address = address;
+        let keys_allowed = secure || rules.keys_over_cleartext;
+        self.local.srtp = LocalSrtp::new(rules.srtp, keys_allowed);
+        self.pending = None;
+    }
+
     /// Answers an offer.
     pub(super) fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), SessionError> {
         let answer = sdp::answer(&sdp::parse(offer)?, &self.local)?;

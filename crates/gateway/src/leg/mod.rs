@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use types::{MeetingId, Timestamp};
 
 use crate::gateway::Shared;
-use crate::sip::{Call, CallEvent, IncomingCall, Status};
+use crate::sip::{Call, CallEvent, Flow, IncomingCall, Status};
 
 pub(crate) use dialled::{Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;
@@ -195,6 +195,8 @@ impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
         let Self { visitor, entry, mut session, media } = self;
         let source = incoming.source.ip();
+        let flow = Flow { transport: incoming.transport, peer: incoming.source };
+        let _in_call = shared.caller_in_call(&flow);
         let (call, leg, waiting) = match media {
             Media::Answered { leg, answer, waiting } => match incoming.accept(answer) {
                 Ok(call) => (call, leg, waiting),

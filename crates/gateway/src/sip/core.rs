@@ -495,6 +495,8 @@ mod tests {
             display_name: None,
             offer: SDP.into(),
             transport: None,
+            flow: None,
+            route: Vec::new(),
         };
         let mut caller = endpoint.dial(dial).await.unwrap();
         let Some(Incoming::Call(ringing)) = incoming.recv().await else { panic!("no call") };

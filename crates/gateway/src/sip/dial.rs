@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use conference::random_id;
 use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
+use rsipstack::sip::typed::Route;
 use rsipstack::sip::uri::ParamsExt;
 use rsipstack::sip::{Header, Host, Scheme, Uri};
 use rsipstack::transport::SipAddr;
@@ -19,6 +21,7 @@ use super::dispatch::capabilities;
 use super::endpoint::{Shared, SipEndpoint};
 use super::error::DialError;
 use super::incoming::CONTACT_USER;
+use super::register::Flow;
 use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
 use super::stats::{Counters, Slot};
 use super::{Transport, loggable, stream};
@@ -45,6 +48,10 @@ pub struct Dial {
     pub offer: Vec<u8>,
     /// Over what; without it as the address says, and then UDP.
     pub transport: Option<Transport>,
+    /// The way to somebody who registered; without it the way is found by the address.
+    pub flow: Option<Flow>,
+    /// Proxies on that way, as they named themselves.
+    pub route: Vec<String>,
 }
 
 impl std::fmt::Debug for Dial {
@@ -52,6 +59,7 @@ impl std::fmt::Debug for Dial {
         f.debug_struct("Dial")
             .field("to", &loggable(&self.to))
             .field("transport", &self.transport)
+            .field("flow", &self.flow)
             .finish_non_exhaustive()
     }
 }
@@ -67,6 +75,12 @@ pub struct Target {
     pub host: String,
     /// Whether nobody between can read the signalling on the first hop.
     pub secure: bool,
+    /// The way to a device that registered.
+    pub flow: Option<Flow>,
+    /// Proxies on that way.
+    pub route: Vec<String>,
+    /// The device's name.
+    pub name: Option<String>,
 }
 
 impl Target {
@@ -81,18 +95,49 @@ impl Target {
             user: uri.user().unwrap_or_default().to_owned(),
             host: uri.host().to_string(),
             secure: transport_of(&uri) == Transport::Tls,
+            flow: None,
+            route: Vec::new(),
+            name: None,
         })
     }
 
-    /// The host where it is an address and no name.
+    /// A device that registered with this contact, the way that it came, by what people call it.
+    ///
+    /// # Errors
+    /// [`DialError::BadAddress`]: the contact is none that could be called.
+    pub fn registered(
+        contact: &str,
+        flow: Flow,
+        route: &[String],
+        extension: &str,
+        name: &str,
+    ) -> Result<Self, DialError> {
+        let target = Self::read(contact)?;
+        Ok(Self {
+            user: extension.to_owned(),
+            secure: flow.transport == Transport::Tls,
+            flow: Some(flow),
+            route: route.to_vec(),
+            name: Some(name.to_owned()),
+            ..target
+        })
+    }
+
+    /// The peer's address, where it is known before its name is looked up.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        self.host.trim_matches(['[', ']']).parse().ok()
+        match self.flow {
+            Some(flow) => Some(flow.peer.ip()),
+            None => self.host.trim_matches(['[', ']']).parse().ok(),
+        }
     }
 
     /// The address as it may be shown and logged.
     #[must_use]
     pub fn shown(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
         match loggable(&self.user) {
             "" => self.host.clone(),
             user => format!("{user}@{}", self.host),
@@ -123,14 +168,18 @@ impl SipEndpoint {
     pub async fn dial(&self, dial: Dial) -> Result<Call, DialError> {
         let shared = &self.shared;
         let uri = parse(&dial.to)?;
-        let transport = dial.transport.unwrap_or_else(|| transport_of(&uri));
+        let wanted = dial.flow.map(|it| it.transport).or(dial.transport);
+        let transport = wanted.unwrap_or_else(|| transport_of(&uri));
         if !shared.can_dial(transport) {
             return Err(DialError::NoTransport(transport));
         }
         let active: fn(&Counters) -> &AtomicUsize = |counters| &counters.active_calls;
         let slot = Slot::take(&shared.counters, active, shared.limits.calls)
             .ok_or(DialError::TooManyCalls)?;
-        let destination = destination(shared, &uri, transport).await;
+        let destination = match dial.flow {
+            Some(flow) => shared.is_open(&flow).then(|| transport.sip_addr(flow.peer)),
+            None => destination(shared, &uri, transport).await,
+        };
         let offer = dial.offer.clone();
         let options = options(shared, dial, uri, transport, destination.clone());
         let (states, watched) = shared.dialogs.new_dialog_state_channel();
@@ -230,6 +279,7 @@ fn options(
     });
     let mut caller = shared.contact(&from, transport);
     caller.params.clear();
+    let route = dial.route.iter().filter_map(|it| Route::parse_header_list(it).ok());
     InviteOption {
         caller_display_name: name.filter(|name| !name.is_empty()),
         caller,
@@ -239,6 +289,9 @@ fn options(
         offer: Some(dial.offer),
         contact: shared.contact(CONTACT_USER, transport),
         headers: Some(headers),
+        route_set: route.flatten().collect(),
+        // The library's own names its makers.
+        call_id: Some(random_id("")),
         ..InviteOption::default()
     }
 }

@@ -21,7 +21,7 @@ use super::endpoint::Shared;
 use super::info::{self, Info};
 use super::session_timer::{self, MIN_SE, Refresher, SessionExpires};
 use super::stats::Counters;
-use super::{Status, Transport, incoming};
+use super::{Status, Transport, incoming, register};
 
 /// What we take, in `Allow`.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
@@ -97,6 +97,7 @@ async fn outside(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result
     let refusal = match tx.original.method {
         Method::Ack => return Ok(()),
         Method::Invite => return incoming::invite(shared, tx).await,
+        Method::Register => return register::register(shared, tx).await,
         Method::Options => match options(shared, &tx.original) {
             Ok(headers) => return reply(&mut tx, StatusCode::OK, headers, None).await,
             Err(refusal) => refusal,
@@ -107,11 +108,9 @@ async fn outside(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result
         | Method::Update
         | Method::PRack
         | Method::Notify => Refusal::new(StatusCode::CallTransactionDoesNotExist, vec![]),
-        Method::Message
-        | Method::Publish
-        | Method::Refer
-        | Method::Register
-        | Method::Subscribe => Refusal::new(StatusCode::MethodNotAllowed, vec![allow()]),
+        Method::Message | Method::Publish | Method::Refer | Method::Subscribe => {
+            Refusal::new(StatusCode::MethodNotAllowed, vec![allow()])
+        }
     };
     Counters::count(&shared.counters.refused_requests);
     refuse(&mut tx, refusal).await
@@ -397,7 +396,7 @@ pub(super) async fn refuse(tx: &mut Transaction, refusal: Refusal) -> rsipstack:
     Ok(())
 }
 
-async fn reply(
+pub(super) async fn reply(
     tx: &mut Transaction,
     status: StatusCode,
     headers: Vec<Header>,

@@ -1,6 +1,6 @@
 //! The endpoint: listens, and holds what all calls share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,7 @@ use super::core::CallCore;
 use super::error::StartError;
 use super::incoming::Incoming;
 use super::limit::{Limiter, RateLimit};
+use super::register::{Flow, Register};
 use super::stats::{Counters, SipStats};
 use super::{Transport, dispatch, ingress, stream};
 
@@ -92,6 +93,8 @@ pub struct SipConfig {
     pub announced: Option<IpAddr>,
     /// Names that calls may be made to. Empty: any name, as every call ends here anyhow.
     pub domains: Vec<String>,
+    /// Who keeps what registers; without it nobody can.
+    pub registers: Option<mpsc::Sender<Register>>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -106,6 +109,7 @@ impl Default for SipConfig {
             user_agent: concat!("Plenum/", env!("CARGO_PKG_VERSION")).to_owned(),
             announced: None,
             domains: Vec::new(),
+            registers: None,
             limits: Limits::default(),
         }
     }
@@ -119,6 +123,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) stop: CancellationToken,
     pub(super) incoming: mpsc::Sender<Incoming>,
+    pub(super) registers: Option<mpsc::Sender<Register>>,
     pub(super) tls_client: Option<Arc<rustls::ClientConfig>>,
     pub(super) packets: Mutex<Limiter>,
     pub(super) requests: Mutex<Limiter>,
@@ -129,6 +134,7 @@ pub(super) struct Shared {
     domains: Vec<String>,
     calls: Mutex<HashMap<DialogId, Arc<CallCore>>>,
     streams: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<HashSet<Flow>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,6 +151,16 @@ impl Shared {
 
     pub(super) fn streams(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The streams that are open.
+    pub(super) fn open(&self) -> MutexGuard<'_, HashSet<Flow>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a peer can still be reached the way that it came. Of datagrams nobody knows.
+    pub(super) fn is_open(&self, flow: &Flow) -> bool {
+        flow.transport == Transport::Udp || self.open().contains(flow)
     }
 
     /// Whether calls of ours can go over a transport.
@@ -252,6 +268,7 @@ impl SipEndpoint {
             counters: Arc::default(),
             stop,
             incoming,
+            registers: config.registers,
             tls_client: config.certificates.and_then(|tls| tls.client),
             packets: Mutex::new(Limiter::new(requests.times(PACKETS_PER_REQUEST))),
             requests: Mutex::new(Limiter::new(requests)),
@@ -263,6 +280,7 @@ impl SipEndpoint {
             domains: config.domains,
             calls: Mutex::default(),
             streams: Mutex::default(),
+            open: Mutex::default(),
         });
         run(&shared, bound, acceptor, transactions);
         Ok((Self { shared }, receiver))
@@ -272,6 +290,12 @@ impl SipEndpoint {
     #[must_use]
     pub fn local_addrs(&self) -> &[(Transport, SocketAddr)] {
         &self.shared.local
+    }
+
+    /// Whether a peer can still be reached the way that it came. Of datagrams nobody knows.
+    #[must_use]
+    pub fn is_open(&self, flow: &Flow) -> bool {
+        self.shared.is_open(flow)
     }
 
     /// Counters for the metrics.

@@ -297,7 +297,7 @@ pub(super) fn required(request: &Request) -> Result<(), Refusal> {
 }
 
 /// Where a request came from: the stream's other end, or what we noted in its Via.
-fn source_of(tx: &Transaction, transport: Transport) -> Option<SocketAddr> {
+pub(super) fn source_of(tx: &Transaction, transport: Transport) -> Option<SocketAddr> {
     if transport == Transport::Udp {
         let via = tx.original.via_header().ok()?;
         let (_, address) = SipConnection::parse_target_from_via(via).ok()?;

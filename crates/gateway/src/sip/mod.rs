@@ -22,6 +22,7 @@ mod incoming;
 mod info;
 mod ingress;
 mod limit;
+mod register;
 mod session_timer;
 mod stats;
 mod stream;
@@ -35,6 +36,7 @@ pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};
 pub use self::limit::RateLimit;
+pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
 pub use self::stats::SipStats;
 
 /// A directive for the log filter that keeps the SIP library from logging messages whole.

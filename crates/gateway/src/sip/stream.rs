@@ -20,6 +20,7 @@ use super::Transport;
 use super::endpoint::Shared;
 use super::framing::{Frame, Framer};
 use super::ingress;
+use super::register::Flow;
 use super::stats::{Counters, Slot};
 
 /// A TLS handshake, or a TCP connection of ours, must be done in this time.
@@ -201,6 +202,7 @@ where
     );
     let connection = SipConnection::from(channel.await.ok()?);
     shared.endpoint.transport_layer.add_connection(connection.clone());
+    shared.open().insert(Flow { transport, peer });
     let (reader, writer) = tokio::io::split(stream);
     Some(Open { reader, writer, connection, outgoing, _alive: alive, closed })
 }
@@ -241,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Open<S> {
             () = closed.cancelled() => {}
         }
         closed.cancel();
+        shared.open().remove(&Flow { transport, peer });
         shared.endpoint.transport_layer.remove_connection(&connection);
         drop(slot);
         debug!(%peer, %transport, "stream closed");

@@ -15,6 +15,8 @@ fn dial(to: String) -> Dial {
         display_name: Some("The \"Board\"\r\nX: y".to_owned()),
         offer: SDP.into(),
         transport: None,
+        flow: None,
+        route: Vec::new(),
     }
 }
 

@@ -51,7 +51,7 @@ impl House {
             },
             allow_dial: Vec::new(),
         };
-        let gateway = Gateway::start(gateway, conference.clone()).await.unwrap();
+        let gateway = Gateway::start(gateway, conference.clone(), None).await.unwrap();
         Self { gateway, conference, meeting }
     }
 

@@ -1,11 +1,23 @@
 //! `plenum device`: room systems of the house.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::kept::{Kind, given, list, number, or_none, text};
+use super::kept::{self, Kind, given, list, number, or_none, text};
 use super::remote::{AdminError, Remote};
 use super::sign_in::ask;
+use super::{Common, output};
+
+/// The fields of a device that can be called.
+const PRESENT: [&str; 4] = ["name", "extension", "presence", "from"];
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(flatten)]
+    Kept(Box<kept::Command<Device>>),
+    /// Tell which devices are registered, so that they can be called by name; all others are offline.
+    Presence,
+}
 
 #[derive(Debug, Args)]
 pub struct Device {
@@ -66,4 +78,32 @@ impl Kind for Device {
             ("notes", text(self.notes)),
         ]))
     }
+}
+
+pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
+    let Command::Kept(command) = command else { return presence(common).await };
+    kept::run(*command, common).await
+}
+
+async fn presence(common: &Common) -> Result<(), AdminError> {
+    let remote = Remote::signed_in(common)?;
+    let answer = remote.get("/api/v1/presence").await?;
+    let items = output::at(&answer, "items");
+    if common.json {
+        println!("{items}");
+        return Ok(());
+    }
+    let mut items = items.as_array().cloned().unwrap_or_default();
+    for item in &mut items {
+        let places = output::at(item, "registered").as_array().cloned().unwrap_or_default();
+        let places = places
+            .iter()
+            .map(|it| format!("{}:{}", output::text(it, "transport"), output::text(it, "from")));
+        let from = places.collect::<Vec<_>>().join(" ");
+        if let Some(item) = item.as_object_mut() {
+            item.insert("from".to_owned(), from.into());
+        }
+    }
+    output::table(&Value::Array(items), &PRESENT);
+    Ok(())
 }

@@ -96,7 +96,7 @@ pub enum Command {
     /// Room systems of the house.
     Device {
         #[command(subcommand)]
-        command: Box<kept::Command<device::Device>>,
+        command: device::Command,
         #[command(flatten)]
         common: Common,
     },
@@ -196,7 +196,7 @@ async fn execute(command: Command) -> Result<(), AdminError> {
         Command::Group { command, common } => kept::run(command, &common).await,
         Command::Meeting { command, common } => meeting::run(command, &common).await,
         Command::Template { command, common } => kept::run(*command, &common).await,
-        Command::Device { command, common } => kept::run(*command, &common).await,
+        Command::Device { command, common } => device::run(command, &common).await,
         Command::Trunk { command, common } => kept::run(*command, &common).await,
         Command::DialRule { command, common } => dial_rule::run(*command, &common).await,
         Command::Contact { command, common } => kept::run(command, &common).await,
