@@ -123,6 +123,8 @@ class Peer:
         # The newest frame alone: what waits would be shown too late.
         async for event in rtc.VideoStream(track, capacity=1, format=rtc.VideoBufferType.I420):
             received, counter = self.of(identity), counter_of(event.frame)
+            if received.frame is None:
+                self.log.append(f"{identity} shows {event.frame.width}x{event.frame.height}")
             received.frame = event.frame
             if counter is not None and received.counters[-1:] != [counter]:
                 received.counters.append(counter)
@@ -274,6 +276,11 @@ class Peer:
             if report.WhichOneof("stats") != "inbound_rtp":
                 continue
             rtp = report.inbound_rtp
+            self.log.append(
+                f"{rtp.stream.kind} {rtp.stream.ssrc} on {rtp.inbound.mid}: "
+                f"{rtp.inbound.frames_decoded} frames decoded, {rtp.inbound.frames_dropped} dropped, "
+                f"{rtp.inbound.frame_width}x{rtp.inbound.frame_height}"
+            )
             streams[rtp.stream.ssrc] = {
                 "kind": rtp.stream.kind,
                 "packetsReceived": rtp.received.packets_received,
