@@ -17,7 +17,7 @@ use conference::store::{Found, Records};
 use conference::telephony::{
     Device, DigestResponse, NonceWorth, Nonces, Presence, Present, REALM, Registered, Transport,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use types::{MeetingId, RecordId};
 
 use crate::sip::{self, Flow, Register, RegisterAnswer, Registration, Status, Target};
@@ -30,6 +30,8 @@ const WRONG: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
 const ADDRESSES: usize = 10_000;
 /// How soon a device that was removed, or got another password, is registered no more.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Registrations that are looked up at a time: a flood of them leaves the database to others, too.
+const LOOK_UPS: usize = 16;
 /// The method that proofs of a password are about.
 const METHOD: &str = "REGISTER";
 
@@ -83,13 +85,19 @@ impl Registrar {
         is_open: impl Fn(&Flow) -> bool,
     ) {
         let mut look = tokio::time::interval(LOOK_AGAIN);
+        let room = Arc::new(Semaphore::new(LOOK_UPS));
         loop {
             tokio::select! {
                 register = registers.recv() => {
                     let Some(register) = register else { return };
-                    // Each waits for the database by itself.
+                    // Each waits for the database by itself; those beyond wait in their queue, and
+                    // when that is full they are told to come again.
+                    let Ok(place) = room.clone().acquire_owned().await else { return };
                     let this = self.clone();
-                    tokio::spawn(async move { this.answer(register).await });
+                    tokio::spawn(async move {
+                        this.answer(register).await;
+                        drop(place);
+                    });
                 }
                 _ = look.tick() => self.look_again(&is_open).await,
             }
