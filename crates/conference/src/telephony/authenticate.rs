@@ -155,7 +155,8 @@ fn read_value(text: &str) -> Option<(String, &str)> {
 }
 
 impl DigestVerifier {
-    /// What a request has to be computed by: the best that the device can.
+    /// What a request is asked to be computed by: MD5 where the device may, since old ones give up at a
+    /// challenge that they do not know. What it shows may be better.
     pub fn algorithm(&self) -> DigestAlgorithm {
         if self.md5().is_some() { DigestAlgorithm::Md5 } else { DigestAlgorithm::Sha256 }
     }

@@ -25,6 +25,8 @@ const MAX_CONTACTS: usize = 8;
 const MAX_PATH: usize = 8;
 /// The longest contact, instance or path that is kept, in bytes.
 const MAX_TEXT: usize = 512;
+/// Characters of what a device calls itself.
+const MAX_AGENT: usize = 200;
 /// How long the owner may think.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -212,10 +214,15 @@ fn read(shared: &Shared, tx: &Transaction) -> Result<Registration, Refusal> {
         wish: wish(request).filter(|wish| wish.fits(fits)).ok_or_else(bad)?,
         call_id: request.call_id_header().map_err(|_| bad())?.value().to_owned(),
         cseq: cseq_of(request).ok_or_else(bad)?,
-        agent: request.user_agent_header().map(|agent| agent.value().to_owned()),
+        agent: request.user_agent_header().map(|agent| shortened(agent.value())),
         path,
         credentials: credentials.take(MAX_CONTACTS).collect(),
     })
+}
+
+/// It is kept and shown as long as the device is registered.
+fn shortened(agent: &str) -> String {
+    agent.chars().filter(|it| !it.is_control()).take(MAX_AGENT).collect()
 }
 
 fn wish(request: &Request) -> Option<Wish> {
@@ -266,5 +273,16 @@ impl Wish {
                 fits(&contact.uri) && !contact.uri.contains(['<', '>', '"']) && fits(instance)
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_calls_itself_is_kept_in_short() {
+        assert_eq!(shortened("Room/1 \u{7}(x)"), "Room/1 (x)");
+        assert_eq!(shortened(&"я".repeat(60_000)).chars().count(), MAX_AGENT);
     }
 }
