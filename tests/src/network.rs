@@ -62,8 +62,11 @@ impl Network {
         first.run(&format!("ip address add {PREFERRED}/24 dev wire"));
         let machines = [first, second];
         for (machine, gateway) in machines.iter().zip([there, here]) {
+            // An IPv6 address is tried for a second or two before it is there: by then a browser has
+            // begun, and drops what it loads because its network changed.
             machine.run(&format!(
-                "ip address add {}/24 dev wire && ip link set wire up \
+                "ip link set wire addrgenmode none \
+                 && ip address add {}/24 dev wire && ip link set wire up \
                  && ip route add default via {gateway}",
                 machine.address()
             ));
