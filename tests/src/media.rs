@@ -35,14 +35,26 @@ pub struct Mark {
     pub rgb: [u8; 3],
     /// The tone in Hz.
     pub tone: u32,
+    /// Its brightness is noise: encoders spend every bit on it that they may.
+    pub busy: bool,
+}
+
+impl Mark {
+    /// The same with a picture that takes every bit.
+    pub const fn busy(self, name: &'static str) -> Self {
+        Self { name, busy: true, ..self }
+    }
 }
 
 /// Red, 650 Hz.
-pub const RED: Mark = Mark { name: "red", yuv: [82, 90, 240], rgb: [255, 0, 0], tone: 650 };
+pub const RED: Mark =
+    Mark { name: "red", yuv: [82, 90, 240], rgb: [255, 0, 0], tone: 650, busy: false };
 /// Green, 950 Hz.
-pub const GREEN: Mark = Mark { name: "green", yuv: [145, 54, 34], rgb: [0, 255, 0], tone: 950 };
+pub const GREEN: Mark =
+    Mark { name: "green", yuv: [145, 54, 34], rgb: [0, 255, 0], tone: 950, busy: false };
 /// Blue, 1450 Hz.
-pub const BLUE: Mark = Mark { name: "blue", yuv: [41, 240, 110], rgb: [0, 0, 255], tone: 1450 };
+pub const BLUE: Mark =
+    Mark { name: "blue", yuv: [41, 240, 110], rgb: [0, 0, 255], tone: 1450, busy: false };
 
 /// Where the clips of a mark are.
 #[derive(Clone, Debug)]
@@ -229,10 +241,20 @@ fn write_pictures(mark: Mark, out: &mut Vec<u8>) {
     let [y, u, v] = mark.yuv;
     writeln!(out, "YUV4MPEG2 W{WIDTH} H{HEIGHT} F{FPS}:1 Ip A1:1 C420jpeg").expect("memory");
     let plane = WIDTH / 2 * HEIGHT / 2;
+    let mut noise: u32 = 2_463_534_242;
     for frame in 0..FRAMES {
         out.extend(b"FRAME\n");
         let start = out.len();
         out.resize(start + WIDTH * HEIGHT, y);
+        if mark.busy {
+            for pixel in &mut out[start..] {
+                // Marsaglia's xorshift: cheap, and the same each time.
+                noise ^= noise << 13;
+                noise ^= noise >> 17;
+                noise ^= noise << 5;
+                *pixel = y.saturating_add_signed((noise % 80) as i8 - 40);
+            }
+        }
         for row in STRIP {
             let line = &mut out[start + row * WIDTH..][..WIDTH];
             for (cell, pixels) in line.chunks_mut(WIDTH / CELLS).enumerate() {

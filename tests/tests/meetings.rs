@@ -239,8 +239,8 @@ fn what_is_wrong_with_a_meeting_is_told_field_by_field() {
     assert_eq!(fields, expected, "{told}");
     for unknown in [
         json!({ "name": "x", "kind": "personal" }),
-        json!({ "name": "x", "settings": { "e2ee": true } }),
-        json!({ "name": "x", "settings": { "limits": { "kbps": 500 } } }),
+        json!({ "name": "x", "settings": { "e2e": true } }),
+        json!({ "name": "x", "settings": { "limits": { "kbit": 500 } } }),
         json!({ "name": null }),
         json!([]),
     ] {

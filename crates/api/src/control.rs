@@ -361,6 +361,7 @@ fn refused(error: ExecuteError) -> Problem {
             Refusal::TooLong { .. } | Refusal::NoLayout(_) => (StatusCode::BAD_REQUEST, "invalid"),
             Refusal::MeetingFull { .. }
             | Refusal::TooManyTracks { .. }
+            | Refusal::NotEncrypted
             | Refusal::HasToWait
             | Refusal::Removed => (StatusCode::CONFLICT, "not_possible"),
         },

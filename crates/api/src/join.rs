@@ -9,7 +9,9 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use conference::access::{Admission, AdmissionError, Grant, Limiter, TooMany, VideoGrant, Visitor};
+use conference::access::{
+    Admission, AdmissionError, Grant, Limiter, MeetingSettings, TooMany, VideoGrant, Visitor,
+};
 use conference::people::{ApiToken, Principal, VaultError};
 use rand::Rng;
 use room::Role;
@@ -59,6 +61,15 @@ pub struct JoinAnswer {
 pub struct MeetingAnswer {
     id: String,
     name: String,
+    /// Whether its media are encrypted between the participants, with a key that this server never
+    /// sees: what is not encrypted is refused.
+    e2ee: bool,
+}
+
+impl MeetingAnswer {
+    fn of(settings: MeetingSettings) -> Self {
+        Self { id: settings.id.to_string(), name: settings.name, e2ee: settings.e2ee }
+    }
 }
 
 /// Somebody who may come into a meeting, at once or when a host says so.
@@ -153,7 +164,7 @@ fn by_token(api: &Api, id: &str, token: &str) -> Result<(MeetingId, Entry), Prob
         }
     };
     let settings = api.directory.find(&id).ok_or_else(not_found)?;
-    let meeting = MeetingAnswer { id: id.to_string(), name: settings.name };
+    let meeting = MeetingAnswer::of(settings);
     Ok((id, Entry { identity, grant, token: Some(token.to_owned()), meeting }))
 }
 
@@ -195,8 +206,9 @@ async fn by_pin(
         ..Grant::default()
     };
     grant.set_role(role);
-    let meeting = MeetingAnswer { id: settings.id.to_string(), name: settings.name };
-    Ok((settings.id, Entry { identity, grant, token: None, meeting }))
+    let id = settings.id.clone();
+    let meeting = MeetingAnswer::of(settings);
+    Ok((id, Entry { identity, grant, token: None, meeting }))
 }
 
 /// A name as it is shown: words with a space between.

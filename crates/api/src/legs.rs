@@ -215,6 +215,7 @@ fn refused(refusal: DialRefusal) -> Problem {
         DialRefusal::NoSuchMeeting => (StatusCode::NOT_FOUND, "meeting_not_found"),
         DialRefusal::BadAddress => (StatusCode::BAD_REQUEST, "address_invalid"),
         DialRefusal::NotRegistered => (StatusCode::CONFLICT, "not_registered"),
+        DialRefusal::NotEncrypted => (StatusCode::CONFLICT, "not_encrypted"),
         DialRefusal::Forbidden => (StatusCode::FORBIDDEN, "address_forbidden"),
         DialRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
         DialRefusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcu::Mcu;
-use room::{Command, Join, LeaveReason, LiveSettings, Permissions, Refusal, Role, RoomSettings};
+use room::{Command, Join, LeaveReason, Permissions, Refusal, Role};
 use sfu::ShardHandle;
 use sfu::driver::PortRange;
 use sfu::transport::webrtc::{Connections, Session};
@@ -274,19 +274,6 @@ impl Conference {
         }
         meetings.running.retain(|_, meeting| !meeting.is_over());
         let meeting = meetings.running.entry(id.clone()).or_insert_with(|| {
-            let live = LiveSettings {
-                lobby: settings.lobby,
-                mute_on_entry: settings.mute_on_entry,
-                attendees_listen: settings.attendees_listen,
-                ..LiveSettings::default()
-            };
-            let settings = RoomSettings {
-                id: id.clone(),
-                sid: random_id("RM_"),
-                max_participants: settings.max_participants,
-                created_at_ms: now_ms(),
-                live,
-            };
             let (clock, events) = (self.inner.clock.clone(), self.inner.events.clone());
             let mcu = self.inner.mcu.clone();
             let meeting = meeting::start(settings, shard.clone(), mcu, clock, events);
@@ -308,9 +295,15 @@ impl Conference {
         let sid = ParticipantSid::new(random_id("PA_"));
         let (connections, reachable) = (request.connections, shard.reachable().clone());
         let now = self.inner.clock.now();
+        let settings = self.inner.directory.find(&request.meeting);
+        let bandwidth = settings.and_then(|it| it.bandwidth);
         // A certificate is made: too long for a thread that serves others.
         let session = tokio::task::spawn_blocking(move || {
-            Box::new(Session::new(connections, &reachable, now))
+            let session = Session::new(connections, &reachable, now);
+            Box::new(match bandwidth {
+                Some(bandwidth) => session.bounded(bandwidth),
+                None => session,
+            })
         })
         .await
         .map_err(|_| ExecuteError::Over)?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use room::Refusal;
 use serde::Serialize;
 use types::{Identity, LegLayout, MeetingId};
 
@@ -89,6 +90,9 @@ pub enum DialRefusal {
          sip:name@host"
     )]
     NotRegistered,
+    /// The meeting is encrypted from end to end.
+    #[error("{}", Refusal::NotEncrypted)]
+    NotEncrypted,
     /// No rule lets it be dialled.
     #[error("no rule of `allow_dial` in [sip] lets this address be dialled")]
     Forbidden,

@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
-use room::{Command, LeaveReason, MemberChange, Notice, PublishRequest, TrackChange, TrackInfo};
+use room::{
+    Command, LeaveReason, MemberChange, Notice, PublishRequest, Refusal, TrackChange, TrackInfo,
+};
 use rtp::lane::lane;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
@@ -13,7 +15,9 @@ use sfu::driver::LegSockets;
 use sfu::transport::plain::{self, LegMedia, LegNumbers};
 use sfu::{PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
-use types::{Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackSid, TrackSource};
+use types::{
+    Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackSid, TrackSource,
+};
 
 use crate::bridge::{LegFormat, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
@@ -47,9 +51,15 @@ pub struct LegSeat {
     peer: PeerId,
     shard: ShardHandle,
     sockets: LegSockets,
+    bandwidth: Option<Bandwidth>,
 }
 
 impl LegSeat {
+    /// What the meeting lets it send, and sends it; `None`: as everywhere else.
+    pub fn bandwidth(&self) -> Option<Bandwidth> {
+        self.bandwidth
+    }
+
     /// Ports for sound: RTP, RTCP.
     pub fn audio_ports(&self) -> (u16, u16) {
         self.sockets.audio_ports()
@@ -66,7 +76,7 @@ impl LegSeat {
     /// # Errors
     /// Keys that do not fit their suite.
     pub fn start(self, media: LegMedia, format: LegFormat) -> Result<Leg, SrtpError> {
-        let Self { conference, peer, shard, sockets } = self;
+        let Self { conference, peer, shard, sockets, .. } = self;
         let now = conference.clock().now();
         let numbers = LegNumbers {
             audio_ssrc: rand::random(),
@@ -390,11 +400,16 @@ impl Conference {
     /// # Errors
     /// [`JoinError::Stopping`], and [`JoinError::NoPorts`] where all are taken.
     pub fn seat_leg(&self, meeting: &MeetingId) -> Result<LegSeat, JoinError> {
+        let settings = self.directory().find(meeting).ok_or(JoinError::NoSuchMeeting)?;
+        if settings.e2ee {
+            return Err(JoinError::Refused(Refusal::NotEncrypted));
+        }
+        let bandwidth = settings.bandwidth;
         let (peer, shard) = self.new_peer(meeting)?;
         let sockets = self.ports().bind_leg().map_err(|error| {
             tracing::error!(%error, "a room system cannot be taken");
             JoinError::NoPorts
         })?;
-        Ok(LegSeat { conference: self.clone(), peer, shard, sockets })
+        Ok(LegSeat { conference: self.clone(), peer, shard, sockets, bandwidth })
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use mcu::{BridgeEvent, Mcu};
 use room::{
-    Act, Command, Effect, Fate, Join, Knock, LeaveReason, Lobby, MediaEffect, MeetingView, Notice,
-    ParticipantView, Refusal, Room, RoomSettings,
+    Act, Command, Effect, Fate, Join, Knock, LeaveReason, LiveSettings, Lobby, MediaEffect,
+    MeetingView, Notice, ParticipantView, Refusal, Room, RoomSettings,
 };
 use sfu::transport::webrtc::Session;
 use sfu::{CloseReason, NetworkFigures, PeerEvent, ShardHandle};
@@ -15,10 +15,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use types::{Identity, MeetingId, PeerId};
 
+use crate::access::MeetingSettings;
 use crate::bridge::{LegFormat, MeetingBridge};
 use crate::clock::Clock;
 use crate::conference::{LegJoin, now_ms};
 use crate::events::{EndCause, Events, Observer};
+use crate::ids::random_id;
 use crate::media;
 use crate::member::{EventSorter, MemberEvent, send_data};
 
@@ -101,6 +103,7 @@ pub struct MeetingSnapshot {
 pub struct MeetingHandle {
     id: MeetingId,
     sid: Arc<str>,
+    begun_with: Arc<MeetingSettings>,
     actor: mpsc::UnboundedSender<ActorMessage>,
 }
 
@@ -124,6 +127,11 @@ impl MeetingHandle {
     /// `RM_…`: the meeting as it runs now.
     pub fn sid(&self) -> &str {
         &self.sid
+    }
+
+    /// As the meeting was set up when it began.
+    pub(crate) fn begun_with(&self) -> &MeetingSettings {
+        &self.begun_with
     }
 
     /// Lets the meeting go on for so long without anybody.
@@ -203,13 +211,27 @@ impl MeetingHandle {
 
 /// Starts a meeting's actor.
 pub(crate) fn start(
-    settings: RoomSettings,
+    begun_with: MeetingSettings,
     shard: ShardHandle,
     mcu: Arc<Mcu>,
     clock: Clock,
     events: Events,
 ) -> MeetingHandle {
     let (actor, inbox) = mpsc::unbounded_channel();
+    let live = LiveSettings {
+        lobby: begun_with.lobby,
+        mute_on_entry: begun_with.mute_on_entry,
+        attendees_listen: begun_with.attendees_listen,
+        ..LiveSettings::default()
+    };
+    let settings = RoomSettings {
+        id: begun_with.id.clone(),
+        sid: random_id("RM_"),
+        max_participants: begun_with.max_participants,
+        e2ee: begun_with.e2ee,
+        created_at_ms: now_ms(),
+        live,
+    };
     let (id, sid) = (settings.id.clone(), settings.sid.clone());
     let news = actor.downgrade();
     let from_mcu = Arc::new(move |event| {
@@ -240,7 +262,7 @@ pub(crate) fn start(
         over: false,
     };
     tokio::spawn(meeting.run(inbox).instrument(span));
-    MeetingHandle { id, sid: sid.into(), actor }
+    MeetingHandle { id, sid: sid.into(), begun_with: Arc::new(begun_with), actor }
 }
 
 /// Who hears what becomes of somebody that waits.
@@ -470,6 +492,7 @@ impl Meeting {
             | PeerEvent::Offer { .. }
             | PeerEvent::NegotiationFailed(_)
             | PeerEvent::SectionsNeeded { .. }
+            | PeerEvent::PictureHeld { .. }
             | PeerEvent::Data { .. }
             | PeerEvent::TrackNeedsKeyFrame(_)
             | PeerEvent::LegNeedsKeyFrame

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use room::{Command, DataKind, LeaveReason, Notice};
 use sfu::transport::webrtc::{Answer, NegotiationError, Offer};
-use sfu::{DataChannel, PeerEvent, PeerEvents, ShardHandle};
+use sfu::{DataChannel, PeerEvent, PeerEvents, ShardHandle, TrackLabel};
 use tokio::sync::mpsc;
 use types::{Identity, ParticipantSid, PeerId};
 
@@ -44,6 +44,13 @@ pub enum MemberEvent {
         audio: u32,
         /// For pictures.
         video: u32,
+    },
+    /// The participant's bandwidth leaves nothing for a picture any more, or something again.
+    PictureHeld {
+        /// Whose it is, and which.
+        label: TrackLabel,
+        /// Whether it is held back.
+        held: bool,
     },
     /// The client's offer or answer could not be used.
     NegotiationFailed(NegotiationError),
@@ -175,6 +182,7 @@ impl PeerEvents for EventSorter {
             PeerEvent::SectionsNeeded { audio, video } => {
                 MemberEvent::SectionsNeeded { audio, video }
             }
+            PeerEvent::PictureHeld { label, held } => MemberEvent::PictureHeld { label, held },
             PeerEvent::NegotiationFailed(error) => MemberEvent::NegotiationFailed(error),
             PeerEvent::Data { channel, message } => {
                 MemberEvent::Data { kind: kind_of(channel), message }

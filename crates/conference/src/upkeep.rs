@@ -1,37 +1,50 @@
 //! What the server does to booked meetings by itself while they run: it calls their room systems when
-//! they begin, and ends them when their time is up.
+//! they begin, lets changes of the booking take effect, and ends them when their time is up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use room::{Command, LeaveReason, Role};
+use room::{Act, Actor, Command, LeaveReason, LiveChange, Role};
 use types::{MeetingId, Timestamp};
 
-use crate::access::Booked;
+use crate::access::{Booked, MeetingSettings};
 use crate::booking::Ending;
 use crate::conference::{Conference, now_ms};
 use crate::dialling::Dialler;
+use crate::meeting::MeetingHandle;
 
 /// How often it looks: nobody minds a second.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A booked meeting that runs.
+struct Known {
+    ending: Ending,
+    /// As it was booked when it was looked at last.
+    settings: MeetingSettings,
+}
+
 /// Looks after the booked meetings for as long as the program runs. Without a dialler nobody is
 /// called.
 pub async fn look_after(conference: Conference, dialler: Option<Arc<dyn Dialler>>) {
-    let mut known: HashMap<String, Ending> = HashMap::new();
+    let mut known: HashMap<String, Known> = HashMap::new();
     loop {
         let running = conference.running();
         known.retain(|sid, _| running.iter().any(|it| it.sid() == sid));
         for meeting in running {
             let Some(booked) = conference.directory().booked(meeting.id()) else { continue };
             let now = Timestamp(now_ms());
-            let ending = known.entry(meeting.sid().to_owned()).or_insert_with(|| {
+            let known = known.entry(meeting.sid().to_owned()).or_insert_with(|| {
                 if let Some(dialler) = &dialler {
                     call(&**dialler, meeting.id(), &booked);
                 }
-                Ending::new(now)
+                Known { ending: Ending::new(now), settings: meeting.begun_with().clone() }
             });
+            if known.settings != booked.settings {
+                let before = std::mem::replace(&mut known.settings, booked.settings.clone());
+                apply(&meeting, &before, &booked.settings);
+            }
+            let ending = &mut known.ending;
             let settings = &booked.meeting.settings;
             let hosts = match settings.automatic_end.without_host {
                 true => meeting.snapshot().await.map_or(0, |it| {
@@ -48,6 +61,25 @@ pub async fn look_after(conference: Conference, dialler: Option<Arc<dyn Dialler>
         }
         let clock = conference.clock();
         clock.sleep_until(clock.now() + TICK).await;
+    }
+}
+
+/// Lets a change of the booking take effect, and that alone: what hosts changed since it began stays as
+/// they left it. End-to-end encryption begins and ends with the next time the meeting does.
+fn apply(meeting: &MeetingHandle, before: &MeetingSettings, after: &MeetingSettings) {
+    tracing::info!(meeting = %meeting.id(), "the booking was changed while the meeting runs");
+    let changed = |of: fn(&MeetingSettings) -> bool| (of(before) != of(after)).then(|| of(after));
+    let live = LiveChange {
+        lobby: changed(|it| it.lobby),
+        mute_on_entry: changed(|it| it.mute_on_entry),
+        attendees_listen: changed(|it| it.attendees_listen),
+        ..LiveChange::default()
+    };
+    if live != LiveChange::default() {
+        meeting.tell(Command::Steer { actor: Actor::Server, act: Act::SetLive(live) });
+    }
+    if before.max_participants != after.max_participants {
+        meeting.tell(Command::SetMaxParticipants(after.max_participants));
     }
 }
 
@@ -131,8 +163,8 @@ mod tests {
         Found { id, version: 1, created_at: now, changed_at: now, entity: meeting }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_meeting_calls_its_rooms_and_ends_with_its_schedule_by_whatever_name_it_began() {
+    /// A conference that is looked after, with this meeting booked.
+    fn conference(booked: Found<Meeting>) -> Conference {
         sfu::transport::webrtc::init_crypto();
         let loopback = Ipv4Addr::LOCALHOST.into();
         let shard = sfu::driver::start(&ShardConfig {
@@ -143,9 +175,14 @@ mod tests {
         });
         let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
         let directory = Arc::new(Directory::new([], false));
-        directory.book(meeting());
+        directory.book(booked);
         let (shards, ports) = (vec![shard.unwrap()], PortRange::new(loopback, 0, 0));
-        let conference = Conference::new(directory, shards, Arc::new(mcu), ports);
+        Conference::new(directory, shards, Arc::new(mcu), ports)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_meeting_calls_its_rooms_and_ends_with_its_schedule_by_whatever_name_it_began() {
+        let conference = conference(meeting());
         let (mut events, notebook) = (conference.events(), Arc::new(Notebook::default()));
         let upkeep = tokio::spawn(look_after(conference.clone(), Some(notebook.clone())));
 
@@ -168,6 +205,35 @@ mod tests {
         let cause = tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
         assert_eq!(cause, EndCause::Ended);
         assert_eq!(*notebook.0.lock().unwrap(), ["weekly: sip:hall@pbx"]);
+        upkeep.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_of_the_booking_reach_a_meeting_that_runs_and_leave_alone_what_hosts_did() {
+        let mut booked = meeting();
+        booked.entity.schedule = None;
+        booked.entity.settings.dial_out.clear();
+        let conference = conference(booked.clone());
+        let upkeep = tokio::spawn(look_after(conference.clone(), None));
+        let running = conference.open(&MeetingId::parse("weekly").unwrap()).unwrap();
+        let act = Act::SetLive(LiveChange { mute_on_entry: Some(true), ..LiveChange::default() });
+        running.execute(Command::Steer { actor: Actor::Server, act }).await.unwrap();
+        booked.entity.settings.lobby = true;
+        booked.entity.settings.limits.participants = 3;
+        conference.directory().book(booked);
+        let clock = conference.clock();
+        let changed = async {
+            loop {
+                let look = running.snapshot().await.unwrap();
+                let live = look.lobby.live;
+                if live.lobby && look.meeting.max_participants == 3 {
+                    return live;
+                }
+                clock.sleep_until(clock.now() + TICK / 10).await;
+            }
+        };
+        let live = tokio::time::timeout(Duration::from_secs(15), changed).await.unwrap();
+        assert!(live.mute_on_entry, "that was a host's doing");
         upkeep.abort();
     }
 }

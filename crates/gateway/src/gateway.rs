@@ -137,7 +137,11 @@ impl Dialler for Gateway {
         let Callee { device, targets } = shared.callee(address)?;
         let target = targets.first().ok_or(DialRefusal::BadAddress)?;
         let settings = shared.conference.directory().find(meeting);
-        let meeting = &settings.ok_or(DialRefusal::NoSuchMeeting)?.id;
+        let settings = settings.ok_or(DialRefusal::NoSuchMeeting)?;
+        if settings.e2ee {
+            return Err(DialRefusal::NotEncrypted);
+        }
+        let meeting = &settings.id;
         let layout = layout.unwrap_or_else(|| shared.layout_of(meeting));
         let caller = Caller::dialled(target, layout);
         let leg = DialledLeg {

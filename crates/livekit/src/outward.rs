@@ -14,6 +14,7 @@ use room::{
     Ask, JoinSnapshot, LeaveReason, LobbyNews, MeetingView, Notice, ParticipantView, Permissions,
     Presence, Quality, TrackView,
 };
+use sfu::TrackLabel;
 use types::{MediaKind, ParticipantKind, TrackSource};
 
 /// The version of LiveKit's server whose protocol this is; clients switch features by it.
@@ -230,6 +231,16 @@ pub fn participant(view: &ParticipantView) -> lk::ParticipantInfo {
         is_publisher: !view.tracks.is_empty(),
         disconnect_reason: left.map_or(0, |reason| disconnect_reason(reason) as i32),
         ..Default::default()
+    }
+}
+
+/// Whether a picture flows to the client, or is held back for want of bandwidth.
+pub fn stream_state(label: TrackLabel, held: bool) -> lk::StreamStateInfo {
+    let state = if held { lk::StreamState::Paused } else { lk::StreamState::Active };
+    lk::StreamStateInfo {
+        participant_sid: label.publisher,
+        track_sid: label.track,
+        state: state as i32,
     }
 }
 

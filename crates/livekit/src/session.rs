@@ -216,6 +216,10 @@ impl Session {
                     num_videos: video,
                 })
             }
+            MemberEvent::PictureHeld { label, held } => {
+                let stream_states = vec![outward::stream_state(label, held)];
+                Response::StreamStateUpdate(lk::StreamStateUpdate { stream_states })
+            }
             MemberEvent::NegotiationFailed(error) => {
                 tracing::warn!(%error, "a negotiation failed; the client is to join anew");
                 Response::Leave(join_anew())

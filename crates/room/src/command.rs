@@ -179,6 +179,8 @@ pub enum Command {
     },
     /// The meeting's own metadata changes.
     SetMetadata(String),
+    /// So many may be in it from now on. Nobody who is in has to leave.
+    SetMaxParticipants(u32),
     /// The meeting ends for all.
     End(LeaveReason),
 }
@@ -306,6 +308,12 @@ pub enum Refusal {
     /// The token or role does not allow it.
     #[error("not allowed to {0}")]
     NotAllowed(&'static str),
+    /// The meeting is encrypted from end to end.
+    #[error(
+        "this meeting is encrypted from end to end: it takes encrypted media alone, and no room \
+         systems"
+    )]
+    NotEncrypted,
     /// It has to wait in the lobby until a host lets it in.
     #[error("the host has to let it in: it waits in the lobby")]
     HasToWait,

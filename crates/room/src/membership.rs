@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use types::PeerId;
+use types::{ParticipantKind, PeerId};
 
 use crate::command::{Join, MemberChange, Refusal};
 use crate::effect::{Effect, JoinSnapshot, LeaveReason, MediaEffect, Notice, Presence};
@@ -17,6 +17,9 @@ impl Room {
         let (peer, max) = (join.peer, self.settings.max_participants);
         let identity = join.identity.clone();
         self.check_removed(&identity)?;
+        if self.settings.e2ee && join.kind == ParticipantKind::Sip {
+            return Err(Refusal::NotEncrypted);
+        }
         let role = self.memory.role(&identity).unwrap_or(join.role);
         let earlier = self.members.values().find(|it| it.identity == identity).map(|it| it.peer);
         if earlier.is_none() && !join.invited && self.has_to_wait(&identity, role) {

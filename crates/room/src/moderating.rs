@@ -125,6 +125,7 @@ mod tests {
             id: MeetingId::parse("board").unwrap(),
             sid: "RM_1".to_owned(),
             max_participants: 10,
+            e2ee: false,
             created_at_ms: 0,
             live: LiveSettings::default(),
         };

@@ -20,8 +20,12 @@ impl Room {
         now: Instant,
     ) -> Result<(), Refusal> {
         let hold = self.hold_at_first(peer, request.info.source, now);
+        let e2ee = self.settings.e2ee;
         let member = self.member(peer)?;
         let permissions = &member.permissions;
+        if e2ee && request.info.encryption == 0 {
+            return Err(Refusal::NotEncrypted);
+        }
         if !permissions.publish {
             return Err(Refusal::NotAllowed("publish"));
         }

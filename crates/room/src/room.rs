@@ -24,6 +24,8 @@ pub struct RoomSettings {
     pub sid: String,
     /// Participants at a time.
     pub max_participants: u32,
+    /// Media are encrypted between the participants: nothing else is taken.
+    pub e2ee: bool,
     /// Milliseconds since 1970.
     pub created_at_ms: i64,
     /// How its door and microphones stand in the beginning.
@@ -131,8 +133,12 @@ impl Room {
             }
             Command::SetMetadata(metadata) => {
                 self.metadata = metadata;
-                let view = self.view();
-                self.tell_all(&Notice::Meeting(view));
+                self.tell_meeting();
+                Ok(())
+            }
+            Command::SetMaxParticipants(max) => {
+                self.settings.max_participants = max;
+                self.tell_meeting();
                 Ok(())
             }
             Command::End(reason) => {
@@ -140,6 +146,11 @@ impl Room {
                 Ok(())
             }
         }
+    }
+
+    fn tell_meeting(&mut self) {
+        let view = self.view();
+        self.tell_all(&Notice::Meeting(view));
     }
 
     /// When [`Room::handle_timeout`] wants to be called next.

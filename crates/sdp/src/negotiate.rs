@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// bit/s that a limit on the whole session leaves to sound.
-pub(crate) const AUDIO_SHARE: u64 = 64_000;
+pub(crate) const AUDIO_SHARE: u64 = types::Bandwidth::SOUND;
 
 /// Which of an offered line's keys to take; `None` is a plain answer.
 ///

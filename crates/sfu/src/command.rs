@@ -308,6 +308,13 @@ pub enum PeerEvent {
         /// Which media section carries which subscribed track, by the track's label.
         mids: Vec<(String, String)>,
     },
+    /// The peer's bandwidth leaves nothing for a picture any more, or something again.
+    PictureHeld {
+        /// The track, as the peer knows it.
+        label: TrackLabel,
+        /// Whether it is held back.
+        held: bool,
+    },
     /// The client's offer or answer could not be used.
     NegotiationFailed(webrtc::NegotiationError),
     /// The client is to offer again, with at least this many more sections to receive on.

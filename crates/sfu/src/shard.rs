@@ -12,7 +12,7 @@ use rtp::lane::MediaPacket;
 use types::{Codec, PeerId, TrackId};
 
 use crate::command::{CloseReason, Command, PeerEvent, PeerEvents};
-use crate::core::{KeyFrameRequest, Router, SinkId, TrackLevel, Wanted};
+use crate::core::{Due, Holding, KeyFrameRequest, Router, SinkId, TrackLevel, Wanted};
 use crate::stun;
 use crate::transport::webrtc::{Out, Session, Side, Transport};
 
@@ -218,9 +218,8 @@ impl Shard {
             }
         }
         if self.router.timeout().is_some_and(|at| at <= now) {
-            let (mut requests, mut levels) = (Vec::new(), Vec::new());
-            self.router.handle_timeout(now, &mut requests, &mut levels);
-            for KeyFrameRequest { publisher, track, layer } in requests {
+            let Due { key_frames, levels, holdings } = self.router.handle_timeout(now);
+            for KeyFrameRequest { publisher, track, layer } in key_frames {
                 tracing::trace!(peer = %publisher, %track, layer, "a key frame is asked for");
                 if !self.ask_leg_track(publisher, track, now) {
                     self.with_session(publisher, |it| it.request_key_frame(track, layer));
@@ -231,6 +230,12 @@ impl Shard {
                     peer.events.event(publisher, PeerEvent::Level { track, dbov });
                 } else {
                     self.tell_leg(publisher, PeerEvent::Level { track, dbov });
+                }
+            }
+            for Holding { receiver, track, held } in holdings {
+                let Some(peer) = self.peers.get_mut(&receiver) else { continue };
+                if let Some(label) = peer.session.label(track).cloned() {
+                    peer.events.event(receiver, PeerEvent::PictureHeld { label, held });
                 }
             }
         }
@@ -255,6 +260,9 @@ impl Shard {
     }
 
     fn add_peer(&mut self, peer: PeerId, session: Box<Session>, events: Box<dyn PeerEvents>) {
+        if let Some(bandwidth) = session.bandwidth() {
+            self.router.set_budget(peer, bandwidth.for_pictures().unwrap_or(0));
+        }
         let entry =
             Peer { session, events, timeout: None, dirty: false, addresses: VecDeque::new() };
         self.peers.insert(peer, entry);

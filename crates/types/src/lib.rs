@@ -3,6 +3,7 @@
 //! Nothing here knows a protocol. Protocol crates translate to and from these types.
 #![warn(missing_docs)]
 
+mod bandwidth;
 mod id;
 mod layout;
 mod media;
@@ -10,6 +11,7 @@ mod network;
 mod srtp;
 mod time;
 
+pub use bandwidth::Bandwidth;
 pub use id::{
     Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid,
 };

@@ -402,7 +402,10 @@ impl Page {
             MemberEvent::SectionsNeeded { audio, video } => self.add_sections(audio, video),
             MemberEvent::NegotiationFailed(error) => panic!("{}: {error}", self.name),
             MemberEvent::Notice(Notice::Left(_)) => self.is_out = true,
-            MemberEvent::Notice(_) | MemberEvent::Offer { .. } | MemberEvent::Data { .. } => {}
+            MemberEvent::Notice(_)
+            | MemberEvent::Offer { .. }
+            | MemberEvent::PictureHeld { .. }
+            | MemberEvent::Data { .. } => {}
         }
     }
 

@@ -126,6 +126,7 @@ impl Letter {
                 number: &meeting.number,
                 alias: &meeting.alias,
                 sip_host: meeting.settings.room_systems.then_some(&self.host),
+                e2ee: meeting.settings.e2ee,
                 pin: match meeting.guest_pin {
                     Some(_) => GuestPin::Asked,
                     None => GuestPin::NotAsked,

@@ -28,6 +28,9 @@ pub struct SettingsFields {
     #[schema(schema_with = words::layout)]
     layout: Option<LegLayout>,
     limits: LimitsFields,
+    /// Whether media are encrypted between the participants, with a key that this server never sees:
+    /// what is not encrypted is refused. Room systems cannot take part then.
+    e2ee: bool,
     /// Who is called when the meeting begins, 50 addresses at most.
     dial_out: Vec<DialOutFields>,
     automatic_end: EndFields,
@@ -47,11 +50,16 @@ pub struct LimitsFields {
     /// How long it may last from its beginning on; null: as long as it likes.
     #[schema(minimum = 1, maximum = 10_080)]
     minutes: Option<u32>,
+    /// Kilobits a second that each participant may send, and is sent, of which 64 are kept for
+    /// sound; null: as everywhere else.
+    #[schema(minimum = 64, maximum = 100_000)]
+    kbps: Option<u32>,
 }
 
 impl Default for LimitsFields {
     fn default() -> Self {
-        Self { participants: MeetingSettings::DEFAULT_MAX_PARTICIPANTS, minutes: None }
+        let participants = MeetingSettings::DEFAULT_MAX_PARTICIPANTS;
+        Self { participants, minutes: None, kbps: None }
     }
 }
 
@@ -90,7 +98,7 @@ impl Default for SettingsFields {
 
 impl From<Settings> for SettingsFields {
     fn from(settings: Settings) -> Self {
-        let Limits { participants, minutes, .. } = settings.limits;
+        let Limits { participants, minutes, kbps } = settings.limits;
         let AutomaticEnd { empty_minutes, at_schedule_end, without_host } = settings.automatic_end;
         let dial_out = |it: DialOut| DialOutFields { address: it.address.into(), name: it.name };
         Self {
@@ -99,7 +107,8 @@ impl From<Settings> for SettingsFields {
             mute_on_entry: settings.mute_on_entry,
             room_systems: settings.room_systems,
             layout: settings.layout,
-            limits: LimitsFields { participants, minutes },
+            limits: LimitsFields { participants, minutes, kbps },
+            e2ee: settings.e2ee,
             dial_out: settings.dial_out.into_iter().map(dial_out).collect(),
             automatic_end: EndFields { empty_minutes, at_schedule_end, without_host },
             presenters: settings.presenters,
@@ -110,7 +119,7 @@ impl From<Settings> for SettingsFields {
 impl SettingsFields {
     /// What was given; what is wrong with it goes below `settings`.
     pub fn read(self, problems: &mut Problems) -> Settings {
-        let LimitsFields { participants, minutes } = self.limits;
+        let LimitsFields { participants, minutes, kbps } = self.limits;
         let EndFields { empty_minutes, at_schedule_end, without_host } = self.automatic_end;
         let dial_out = self.dial_out.into_iter().enumerate().filter_map(|(at, it)| {
             let field = format!("settings.dial_out[{at}].address");
@@ -122,11 +131,11 @@ impl SettingsFields {
             mute_on_entry: self.mute_on_entry,
             room_systems: self.room_systems,
             layout: self.layout,
-            limits: Limits { participants, minutes, ..Limits::default() },
+            limits: Limits { participants, minutes, kbps },
+            e2ee: self.e2ee,
             dial_out: dial_out.collect(),
             automatic_end: AutomaticEnd { empty_minutes, at_schedule_end, without_host },
             presenters: self.presenters,
-            ..Settings::default()
         }
     }
 }

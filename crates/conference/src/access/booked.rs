@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use types::{MeetingId, RecordId, Timestamp};
+use types::{Bandwidth, MeetingId, RecordId, Timestamp};
 
 use super::directory::{KeptPin, MeetingSettings};
 use crate::booking::{Called, Joining, Meeting, MeetingNumber, Presenters, Settings, Timetable};
@@ -60,7 +60,7 @@ impl Booked {
 }
 
 fn settings(meeting: &Meeting) -> MeetingSettings {
-    let Settings { lobby, mute_on_entry, room_systems, layout, limits, presenters, .. } =
+    let Settings { lobby, mute_on_entry, room_systems, layout, limits, e2ee, presenters, .. } =
         &meeting.settings;
     let hashed = |pin: &Option<_>| pin.clone().map(KeptPin::Hash);
     MeetingSettings {
@@ -71,6 +71,8 @@ fn settings(meeting: &Meeting) -> MeetingSettings {
         room_systems: *room_systems,
         layout: *layout,
         max_participants: limits.participants,
+        bandwidth: limits.kbps.map(Bandwidth::kilobits),
+        e2ee: *e2ee,
         lobby: *lobby,
         mute_on_entry: *mute_on_entry,
         guests: match presenters {

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
-use types::{LegLayout, MeetingId, RecordId, Timestamp};
+use types::{Bandwidth, LegLayout, MeetingId, RecordId, Timestamp};
 
 use super::booked::{Booked, Bookings};
 use crate::booking::{Joining, Meeting, MeetingRole, PinHash, WhoMayJoin};
@@ -109,6 +109,10 @@ pub struct MeetingSettings {
     pub layout: Option<LegLayout>,
     /// Participants at a time, of every kind.
     pub max_participants: u32,
+    /// What each of them may send and is sent; `None`: as everywhere else.
+    pub bandwidth: Option<Bandwidth>,
+    /// Whether media are encrypted between the participants, so that the server cannot read them.
+    pub e2ee: bool,
     /// Whether whoever is no host waits until a host lets them in.
     pub lobby: bool,
     /// Whether microphones of those who come in are muted.
@@ -133,6 +137,8 @@ impl MeetingSettings {
             room_systems: true,
             layout: None,
             max_participants: Self::DEFAULT_MAX_PARTICIPANTS,
+            bandwidth: None,
+            e2ee: false,
             lobby: false,
             mute_on_entry: false,
             guests: room::Role::Presenter,

@@ -422,9 +422,7 @@ fn alias_of(text: &str) -> MeetingId {
 
 impl Kept for Meeting {
     fn faults(&self) -> Problems {
-        let mut problems = self.problems();
-        problems.within("settings", self.settings.unsupported());
-        problems
+        self.problems()
     }
 
     fn names(&self) -> Vec<Named> {
@@ -440,9 +438,7 @@ impl Kept for Meeting {
 
 impl Kept for Template {
     fn faults(&self) -> Problems {
-        let mut problems = self.problems();
-        problems.within("settings", self.settings.unsupported());
-        problems
+        self.problems()
     }
 }
 

@@ -39,7 +39,8 @@ pub struct Limits {
     pub participants: u32,
     /// How long it may last from its beginning on; `None`: as long as it likes.
     pub minutes: Option<u32>,
-    /// Of each participant in each direction; `None`: as everywhere else.
+    /// Kilobits a second of each participant in each direction, of which 64 are kept for sound;
+    /// `None`: as everywhere else.
     pub kbps: Option<u32>,
 }
 
@@ -55,7 +56,8 @@ impl Limits {
     pub const PARTICIPANTS: (u32, u32) = (1, 10_000);
     /// The least and the most minutes; the most is a week.
     pub const MINUTES: (u32, u32) = (1, 7 * 24 * 60);
-    /// The least and the most kilobits a second: a voice, and what no camera needs.
+    /// The least and the most kilobits a second: a voice without a picture, and what no camera
+    /// needs.
     pub const KBPS: (u32, u32) = (64, 100_000);
 }
 
@@ -135,16 +137,6 @@ impl Settings {
     pub const MAX_DIAL_OUT: usize = 50;
     /// Characters of a name in its lists.
     pub const MAX_NAME: usize = 100;
-
-    /// What is asked of this server that it cannot do yet, and so does not promise.
-    pub fn unsupported(&self) -> Problems {
-        let mut problems = Problems::new();
-        let text = "a meeting's own bandwidth is not supported by this server yet";
-        problems.ensure(self.limits.kbps.is_none(), "limits.kbps", ProblemCode::Conflict, text);
-        let text = "end-to-end encryption is not supported by this server yet";
-        problems.ensure(!self.e2ee, "e2ee", ProblemCode::Conflict, text);
-        problems
-    }
 
     /// Everything that is wrong with it.
     pub fn problems(&self) -> Problems {

@@ -25,6 +25,7 @@ impl Scene {
             id: id.clone(),
             sid: "RM_1".to_owned(),
             max_participants: 10,
+            e2ee: false,
             created_at_ms: 0,
             live: LiveSettings::default(),
         };

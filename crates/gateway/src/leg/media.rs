@@ -63,17 +63,22 @@ impl Session {
     ) -> Self {
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
         let audio = LocalAudio::new(ports(seat.audio_ports()), random_key());
-        let video = LocalVideo {
-            cap: rules.picture,
-            bitrate: rules.video_bitrate,
-            ..LocalVideo::new(ports(seat.video_ports()), random_key())
+        // A meeting may leave room systems less than the configuration does, or sound alone.
+        let bitrate = match seat.bandwidth() {
+            Some(bandwidth) => bandwidth.for_pictures().map(|it| it.min(rules.video_bitrate)),
+            None => Some(rules.video_bitrate),
         };
+        let video = bitrate.map(|bitrate| LocalVideo {
+            cap: rules.picture,
+            bitrate,
+            ..LocalVideo::new(ports(seat.video_ports()), random_key())
+        });
         let keys_allowed = secure || rules.keys_over_cleartext;
         let local = LocalMedia {
             origin: Local::new(rand::random()),
             address,
             audio: Some(audio),
-            video: Some(video),
+            video,
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };

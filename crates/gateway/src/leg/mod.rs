@@ -69,7 +69,9 @@ impl Refused {
             | Self::NoSuchMeeting(_)
             | Self::NoRoomSystems(_)
             | Self::TooManyPins
-            | Self::Join(JoinError::NoSuchMeeting) => Status::NOT_FOUND,
+            | Self::Join(JoinError::NoSuchMeeting | JoinError::Refused(Refusal::NotEncrypted)) => {
+                Status::NOT_FOUND
+            }
             Self::Join(JoinError::Stopping | JoinError::NoPorts) => Status::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Refused(Refusal::MeetingFull { .. })) => Status::BUSY_HERE,
             Self::Join(JoinError::Refused(_)) => Status::FORBIDDEN,
@@ -81,6 +83,7 @@ impl Refused {
     fn words(&self) -> Option<String> {
         match self {
             Self::Session(error) => Some(error.to_string()),
+            Self::Join(JoinError::Refused(Refusal::NotEncrypted)) => None,
             Self::Join(JoinError::NoPorts | JoinError::Refused(_)) | Self::Keys(_) => {
                 Some(self.to_string())
             }

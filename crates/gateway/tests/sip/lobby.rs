@@ -1,98 +1,12 @@
 //! Calls into a meeting with a lobby.
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::time::Duration;
+use room::Act;
 
-use conference::Conference;
-use conference::access::{Directory, MeetingSettings};
-use gateway::sip::Transport;
-use gateway::{Gateway, GatewayConfig, MediaRules};
-use mcu::{Mcu, McuConfig};
-use room::{Act, Actor, Command};
-use sdp::{SrtpPolicy, VideoCap};
-use sfu::driver::{PortRange, ShardConfig};
-use types::{Identity, LegLayout, MeetingId};
-
-use crate::bridge::{PATIENCE, SDP, config, loopback};
-use crate::raw::Peer;
-
-/// A gateway with one meeting, `board`.
-struct House {
-    gateway: Gateway,
-    conference: Conference,
-    meeting: MeetingId,
-}
-
-impl House {
-    async fn new() -> Self {
-        sfu::transport::webrtc::init_crypto();
-        let shard = sfu::driver::start(&ShardConfig {
-            index: 0,
-            listen: loopback(),
-            announced: Vec::new(),
-            tcp: Vec::new(),
-        });
-        let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
-        let meeting = MeetingId::parse("board").unwrap();
-        let settings = MeetingSettings { lobby: true, ..MeetingSettings::open(meeting.clone()) };
-        let directory = Arc::new(Directory::new([settings], false));
-        let ports = PortRange::new(Ipv4Addr::new(127, 45, 0, 1).into(), 29_000, 29_900);
-        let conference = Conference::new(directory, vec![shard.unwrap()], Arc::new(mcu), ports);
-        let gateway = GatewayConfig {
-            sip: config(),
-            announced: vec![Ipv4Addr::LOCALHOST.into()],
-            media: MediaRules {
-                srtp: SrtpPolicy::Optional,
-                keys_over_cleartext: false,
-                picture: VideoCap { width: 1280, height: 720, fps: 30 },
-                video_bitrate: 1_000_000,
-                layout: LegLayout::Grid,
-            },
-            allow_dial: Vec::new(),
-        };
-        let gateway = Gateway::start(gateway, conference.clone(), None).await.unwrap();
-        Self { gateway, conference, meeting }
-    }
-
-    /// A room system whose call was answered.
-    async fn called(&self) -> Peer {
-        let addresses = self.gateway.local_addrs();
-        let udp = addresses.iter().find(|it| it.0 == Transport::Udp).unwrap().1;
-        let mut peer = Peer::new(udp, "board").await;
-        peer.call(SDP).await;
-        peer
-    }
-
-    /// Waits until so many are in the meeting and so many before it: the identities of all.
-    async fn stand(&self, inside: usize, before: usize) -> Vec<Identity> {
-        let look = async {
-            loop {
-                if let Some(meeting) = self.conference.find(&self.meeting)
-                    && let Some(snapshot) = meeting.snapshot().await
-                {
-                    let roster = snapshot.participants.iter().map(|it| it.identity.clone());
-                    let waiting = snapshot.lobby.waiting.iter().map(|it| it.identity.clone());
-                    if (roster.len(), waiting.len()) == (inside, before) {
-                        return roster.chain(waiting).collect();
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, look).await;
-        found.unwrap_or_else(|_| panic!("not {inside} inside and {before} before"))
-    }
-
-    async fn act(&self, act: Act) {
-        let meeting = self.conference.find(&self.meeting).unwrap();
-        meeting.execute(Command::Steer { actor: Actor::Server, act }).await.unwrap();
-    }
-}
+use crate::house::House;
 
 #[tokio::test]
 async fn a_room_waits_in_no_roster_comes_in_and_is_put_back() {
-    let house = House::new().await;
+    let house = House::with(|it| it.lobby = true).await;
     let mut peer = house.called().await;
     let [hall] = house.stand(0, 1).await.try_into().unwrap();
     house.act(Act::Admit(hall.clone())).await;
@@ -108,7 +22,7 @@ async fn a_room_waits_in_no_roster_comes_in_and_is_put_back() {
 
 #[tokio::test]
 async fn a_room_that_is_refused_is_hung_up_and_one_that_hangs_up_waits_no_more() {
-    let house = House::new().await;
+    let house = House::with(|it| it.lobby = true).await;
     let refused = house.called().await;
     let [hall] = house.stand(0, 1).await.try_into().unwrap();
     house.act(Act::Refuse(hall)).await;

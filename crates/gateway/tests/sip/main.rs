@@ -6,6 +6,8 @@
 mod bridge;
 mod dialing;
 mod hostile;
+mod house;
+mod limits;
 mod lobby;
 mod peers;
 mod raw;

@@ -37,6 +37,8 @@ pub(super) struct Missed {
     pub unanswered: Option<lk::SessionDescription>,
     departed: VecDeque<(Instant, ParticipantView)>,
     news: Vec<Notice>,
+    /// Pictures that were held back, or are so no more.
+    streams: Vec<lk::StreamStateInfo>,
 }
 
 impl Missed {
@@ -80,6 +82,13 @@ impl Missed {
         }
         self.news.push(notice);
         self.news.len() <= MAX_NEWS
+    }
+
+    fn keep_stream(&mut self, state: lk::StreamStateInfo) {
+        self.streams.retain(|it| it.track_sid != state.track_sid);
+        if self.streams.len() < MAX_NEWS {
+            self.streams.push(state);
+        }
     }
 }
 
@@ -142,6 +151,10 @@ impl Session {
             }
             // It offers once more when it comes back, and then all is told anew.
             MemberEvent::Answer { .. } | MemberEvent::SectionsNeeded { .. } => Ok(()),
+            MemberEvent::PictureHeld { label, held } => {
+                self.missed.keep_stream(outward::stream_state(label, held));
+                Ok(())
+            }
             MemberEvent::NegotiationFailed(_) => Err(LeaveReason::ConnectionLost),
         }
     }
@@ -169,6 +182,11 @@ impl Session {
         }
         for notice in std::mem::take(&mut self.missed.news) {
             self.tell(notice).await?;
+        }
+        let stream_states = std::mem::take(&mut self.missed.streams);
+        if !stream_states.is_empty() {
+            let update = lk::StreamStateUpdate { stream_states };
+            self.writer.send(Response::StreamStateUpdate(update)).await?;
         }
         if let Some(offer) = self.missed.unanswered.clone() {
             self.writer.send(Response::Offer(offer)).await?;

@@ -28,6 +28,12 @@ pub struct Settings {
     /// Minutes that it may last; 0: as long as it likes.
     #[arg(long, value_name = "MINUTES")]
     longest: Option<u32>,
+    /// Kilobits a second that each participant may send, and is sent; 0: as everywhere else.
+    #[arg(long)]
+    kbps: Option<u32>,
+    /// Whether media are encrypted between the participants; room systems cannot take part then.
+    #[arg(long)]
+    e2ee: Option<bool>,
     /// An address that is called when it begins; give it once for each. An empty one: nobody is
     /// called.
     #[arg(long = "dial-out", value_name = "ADDRESS")]
@@ -61,6 +67,8 @@ impl Settings {
             ("settings.layout", or_none(self.layout)),
             ("settings.limits.participants", self.participants.map(Value::from)),
             ("settings.limits.minutes", number(self.longest)),
+            ("settings.limits.kbps", number(self.kbps)),
+            ("settings.e2ee", self.e2ee.map(Value::from)),
             ("settings.dial_out", dial_out),
             ("settings.automatic_end.empty_minutes", number(self.end_empty)),
             ("settings.automatic_end.at_schedule_end", self.end_with_schedule.map(Value::from)),

@@ -14,7 +14,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use conference::access::{KeyRights, Keys, MeetingSettings};
-use types::MeetingId;
+use conference::booking::Limits;
+use types::{Bandwidth, MeetingId};
 
 pub use error::ConfigError;
 pub use example::example;
@@ -235,6 +236,14 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
         if entry.host_pin.is_some() && entry.host_pin == entry.guest_pin {
             return Err(conflict("`host_pin` and `guest_pin` are the same".to_owned()));
         }
+        if entry.e2ee && entry.room_systems {
+            let message = "`e2ee` keeps room systems out: set `room_systems` to false";
+            return Err(conflict(message.to_owned()));
+        }
+        let (least, _) = Limits::KBPS;
+        if (1..least).contains(&entry.kbps) {
+            return Err(conflict(format!("`kbps` is 0, or {least} at least")));
+        }
         meetings.push(MeetingSettings {
             name: entry.name.unwrap_or_else(|| id.as_str().to_owned()),
             id,
@@ -243,6 +252,8 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
             room_systems: entry.room_systems,
             layout: entry.layout,
             max_participants: entry.max_participants,
+            bandwidth: (entry.kbps > 0).then(|| Bandwidth::kilobits(entry.kbps)),
+            e2ee: entry.e2ee,
             lobby: entry.lobby,
             mute_on_entry: entry.mute_on_entry,
             guests: entry.guests.into(),

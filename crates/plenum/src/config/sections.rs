@@ -196,6 +196,12 @@ section! {
         layout: Option<LegLayout> = None, example "speaker";
         /// Participants at a time, of every kind.
         max_participants: u32 [1..=10_000] = MeetingSettings::DEFAULT_MAX_PARTICIPANTS;
+        /// Kilobits a second that each participant may send, and is sent, of which 64 are kept for
+        /// sound; 0: as everywhere else.
+        kbps: u32 [0..=100_000] = 0;
+        /// Whether media are encrypted between the participants, with a key that the server never
+        /// sees; `room_systems` must be false then.
+        e2ee: bool = false;
         /// Whether people and room systems wait until a host lets them in; hosts come in at once.
         lobby: bool = false;
         /// Whether the microphones of those who come in are muted.

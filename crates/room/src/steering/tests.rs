@@ -20,6 +20,8 @@ struct Story {
     room: Room,
     now: Instant,
     next: u64,
+    /// How clients encrypt what they send: LiveKit's number, 0 not at all.
+    encryption: i32,
 }
 
 impl Story {
@@ -29,10 +31,11 @@ impl Story {
             id: MeetingId::parse("board").unwrap(),
             sid: "RM_1".to_owned(),
             max_participants: 300,
+            e2ee: false,
             created_at_ms: 0,
             live,
         };
-        let mut story = Self { room: Room::new(settings, now), now, next: 1 };
+        let mut story = Self { room: Room::new(settings, now), now, next: 1, encryption: 0 };
         story.joins(HOST, Role::Host).unwrap();
         story
     }
@@ -126,7 +129,7 @@ impl Story {
             dtx: false,
             stereo: false,
             red_disabled: true,
-            encryption: 0,
+            encryption: self.encryption,
         };
         let request = PublishRequest { id, sid, cid: "c".to_owned(), kind, info };
         let effects = self.handle(Command::Publish { peer, request })?;
@@ -542,4 +545,18 @@ fn a_flood_of_newcomers_brings_nobody_back_who_was_removed() {
         story.handle(Command::Leave { peer, reason: LeaveReason::ByItself }).unwrap();
     }
     assert_eq!(story.joins("anna", Role::Presenter), Err(Refusal::Removed));
+}
+
+#[test]
+fn an_encrypted_meeting_takes_encrypted_media_alone_and_no_room_system() {
+    let mut story = Story::open();
+    story.room.settings.e2ee = true;
+    story.joins("anna", Role::Presenter).unwrap();
+    let camera = TrackSource::Camera;
+    assert_eq!(story.publishes("anna", camera).err(), Some(Refusal::NotEncrypted));
+    assert_eq!(story.publishes(HOST, camera).err(), Some(Refusal::NotEncrypted), "hosts too");
+    story.encryption = 1;
+    story.publishes("anna", camera).unwrap();
+    let join = story.join("hall", Role::default(), ParticipantKind::Sip);
+    assert_eq!(story.handle(Command::Join(join)).err(), Some(Refusal::NotEncrypted));
 }

@@ -18,6 +18,9 @@ const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(1);
 /// encodes). It bounds what people who come and go can ask of an encoder.
 const BEGINNERS_INTERVAL: Duration = Duration::from_millis(400);
 
+/// Over how long the rate of a layer is measured.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
 /// Why a key frame is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFrameFor {
@@ -63,7 +66,28 @@ impl Default for Wanted {
 pub struct Layer {
     spec: Option<LayerSpec>,
     last_packet: Option<Instant>,
+    rate: Rate,
     key_frame: KeyFrameNeed,
+}
+
+/// Bits that came in the last whole window, and so far in the one that runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    since: Option<Instant>,
+    bits: u64,
+    last: u64,
+}
+
+impl Rate {
+    fn add(&mut self, now: Instant, bits: u64) {
+        let over = now.saturating_duration_since(*self.since.get_or_insert(now));
+        if over >= RATE_WINDOW {
+            let windows = over.as_secs_f64() / RATE_WINDOW.as_secs_f64();
+            self.last = (self.bits as f64 / windows) as u64;
+            (self.since, self.bits) = (Some(now), 0);
+        }
+        self.bits += bits;
+    }
 }
 
 /// Whether a key frame of a layer is awaited, and when it was last asked for.
@@ -78,8 +102,10 @@ impl Layer {
         self.spec = Some(spec);
     }
 
-    pub fn received(&mut self, now: Instant, key_frame: bool) {
+    /// A packet of it came, with a payload of so many bytes.
+    pub fn received(&mut self, now: Instant, key_frame: bool, bytes: usize) {
         self.last_packet = Some(now);
+        self.rate.add(now, bytes as u64 * 8);
         if key_frame {
             self.key_frame.wanted = None;
         }
@@ -107,6 +133,12 @@ impl Layer {
 
     fn is_live(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < LIVE)
+    }
+
+    /// Bits a second of payload, now or a second ago, whichever is more; `None` while it sends
+    /// nothing.
+    pub fn rate(&self, now: Instant) -> Option<u64> {
+        self.is_live(now).then_some(self.rate.last.max(self.rate.bits))
     }
 
     fn covers(&self, width: u32, height: u32) -> bool {
@@ -145,7 +177,7 @@ mod tests {
             let (width, height) = (size * 16 / 9, size);
             layer.set_spec(LayerSpec { index: index as u8, width, height });
             if live[index] {
-                layer.received(now, true);
+                layer.received(now, true, 1000);
             }
         }
         layers
@@ -173,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_of_a_layer_is_that_of_its_last_second() {
+        let start = Instant::now();
+        let mut layer = Layer::default();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(layer.rate(start), None);
+        for millis in (0..3000).step_by(20) {
+            layer.received(at(millis), false, 250);
+        }
+        assert_eq!(layer.rate(at(3000)), Some(100_000));
+        // It doubles: that is known at once when a second's bits have come.
+        for millis in (3000..3600).step_by(20) {
+            layer.received(at(millis), false, 500);
+        }
+        assert_eq!(layer.rate(at(3600)), Some(120_000));
+        assert_eq!(layer.rate(at(3600) + LIVE), None);
+    }
+
+    #[test]
     fn key_frame_requests_are_merged_and_repeated_until_one_comes() {
         for (why, other, interval) in [
             (KeyFrameFor::Repair, KeyFrameFor::Repair, 1000),
@@ -190,7 +240,7 @@ mod tests {
             layer.want_key_frame(other);
             assert!(!asks(&mut layer, interval - 1), "{why:?} and {other:?} are merged");
             assert!(asks(&mut layer, interval), "{why:?} and {other:?} are repeated");
-            layer.received(start + Duration::from_millis(interval), true);
+            layer.received(start + Duration::from_millis(interval), true, 1000);
             assert!(!asks(&mut layer, 3 * interval), "{why:?} and {other:?} were answered");
         }
     }

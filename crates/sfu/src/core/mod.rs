@@ -3,6 +3,7 @@
 //! Pure: no lock, no channel, no clock, no socket. A shard feeds it packets that its transports
 //! have decrypted, and carries the results to the transports and lanes of the receivers.
 
+mod budget;
 mod key_frame;
 mod layer;
 mod level;
@@ -13,5 +14,5 @@ mod track;
 
 pub use layer::{LayerSpec, MAX_LAYERS, Wanted};
 pub(crate) use rewrite::Rewrite;
-pub use router::{KeyFrameRequest, Router, TrackLevel};
+pub use router::{Due, Holding, KeyFrameRequest, Router, TrackLevel};
 pub use subscription::{Outgoing, SinkId};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rtp::lane::{LaneTx, MediaPacket};
 use types::{Codec, MediaKind, PeerId, TrackId};
 
+use super::budget::{Picture, share};
 use super::layer::{LayerSpec, Wanted};
 use super::subscription::{Outgoing, SinkId, Subscription};
 use super::track::Track;
@@ -15,6 +16,8 @@ use super::track::Track;
 const CARE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often levels are reported. LiveKit's servers use 300 to 500 ms.
 const LEVEL_INTERVAL: Duration = Duration::from_millis(300);
+/// How often it is looked at what fits into a receiver's bandwidth: as long as a rate is measured.
+const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A key frame of this layer is to be asked of the publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +41,56 @@ pub struct TrackLevel {
     pub dbov: f32,
 }
 
+/// A receiver's bandwidth leaves nothing for a picture any more, or something again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Who receives.
+    pub receiver: PeerId,
+    /// The track.
+    pub track: TrackId,
+    /// Whether it is held back.
+    pub held: bool,
+}
+
+/// What [`Router::handle_timeout`] comes to.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Key frames to ask for.
+    pub key_frames: Vec<KeyFrameRequest>,
+    /// How loud who is.
+    pub levels: Vec<TrackLevel>,
+    /// Pictures that are held back, and that are so no more.
+    pub holdings: Vec<Holding>,
+}
+
 /// Tracks and their receivers; forwards packets between them.
 #[derive(Debug)]
 pub struct Router {
     tracks: HashMap<TrackId, Track>,
+    /// Bits a second of pictures that a peer may be sent.
+    budgets: HashMap<PeerId, u64>,
     next_care: Instant,
     next_level: Instant,
+    next_budget: Instant,
     lanes_dropped: u64,
 }
 
 impl Router {
     /// A router without tracks.
     pub fn new(now: Instant) -> Self {
-        Self { tracks: HashMap::new(), next_care: now, next_level: now, lanes_dropped: 0 }
+        Self {
+            tracks: HashMap::new(),
+            budgets: HashMap::new(),
+            next_care: now,
+            next_level: now,
+            next_budget: now,
+            lanes_dropped: 0,
+        }
+    }
+
+    /// A peer is sent pictures of so many bits a second at most, from the next subscription on.
+    pub fn set_budget(&mut self, peer: PeerId, bits: u64) {
+        self.budgets.insert(peer, bits);
     }
 
     /// A track that `publisher` sends. Replaces one of the same id.
@@ -107,7 +147,7 @@ impl Router {
         if let Some(track) = self.tracks.get_mut(&id) {
             track.set_wanted(sink, enabled, wanted, now);
         }
-        self.next_care = now;
+        (self.next_care, self.next_budget) = (now, now);
     }
 
     /// Opens or closes a track's gate: behind a closed one nobody receives anything.
@@ -143,6 +183,7 @@ impl Router {
         for track in self.tracks.values_mut() {
             track.unsubscribe(SinkId::Peer(peer));
         }
+        self.budgets.remove(&peer);
         ended
     }
 
@@ -176,18 +217,19 @@ impl Router {
     }
 
     /// Does what is due: chooses layers, asks for awaited key frames, reports levels.
-    pub fn handle_timeout(
-        &mut self,
-        now: Instant,
-        requests: &mut Vec<KeyFrameRequest>,
-        levels: &mut Vec<TrackLevel>,
-    ) {
+    pub fn handle_timeout(&mut self, now: Instant) -> Due {
+        let mut due = Due::default();
         if now >= self.next_care {
             self.next_care = now + CARE_INTERVAL;
+            if now >= self.next_budget {
+                self.next_budget = now + BUDGET_INTERVAL;
+                due.holdings = self.share_budgets(now);
+            }
             for track in self.tracks.values_mut().filter(|it| it.kind == MediaKind::Video) {
                 track.retarget(now);
                 let (publisher, id) = (track.publisher, track.id);
-                requests.extend(track.take_key_frame_requests(now).map(|layer| KeyFrameRequest {
+                let requests = track.take_key_frame_requests(now);
+                due.key_frames.extend(requests.map(|layer| KeyFrameRequest {
                     publisher,
                     track: id,
                     layer,
@@ -198,20 +240,40 @@ impl Router {
             self.next_level = now + LEVEL_INTERVAL;
             for track in self.tracks.values_mut().filter(|it| it.kind == MediaKind::Audio) {
                 let (publisher, id) = (track.publisher, track.id);
-                levels.extend(track.take_level().map(|dbov| TrackLevel {
+                due.levels.extend(track.take_level().map(|dbov| TrackLevel {
                     publisher,
                     track: id,
                     dbov,
                 }));
             }
         }
+        due
+    }
+
+    /// Finds what fits into the bandwidth of those who may be sent only so much.
+    fn share_budgets(&mut self, now: Instant) -> Vec<Holding> {
+        let Self { tracks, budgets, .. } = self;
+        let mut holdings = Vec::new();
+        for (receiver, bits) in &*budgets {
+            let (receiver, sink) = (*receiver, SinkId::Peer(*receiver));
+            let wanted = tracks.values().filter_map(|track| track.picture(sink, now));
+            let mut pictures: Vec<Picture> = wanted.collect();
+            // Whoever came last gives way first.
+            pictures.sort_unstable_by_key(|it| it.track);
+            for (Picture { track, .. }, allowance) in pictures.iter().zip(share(&pictures, *bits)) {
+                let changed = tracks.get_mut(track).and_then(|it| it.allow(sink, allowance));
+                let track = *track;
+                holdings.extend(changed.map(|held| Holding { receiver, track, held }));
+            }
+        }
+        holdings
     }
 
     fn add(&mut self, id: TrackId, subscription: Subscription, now: Instant) {
         if let Some(track) = self.tracks.get_mut(&id) {
             track.subscribe(subscription, now);
         }
-        self.next_care = now;
+        (self.next_care, self.next_budget) = (now, now);
     }
 }
 
@@ -273,9 +335,8 @@ mod tests {
         }
 
         fn care(&mut self) -> (Vec<KeyFrameRequest>, Vec<TrackLevel>) {
-            let (mut requests, mut levels) = (Vec::new(), Vec::new());
-            self.router.handle_timeout(self.now, &mut requests, &mut levels);
-            (requests, levels)
+            let Due { key_frames, levels, .. } = self.router.handle_timeout(self.now);
+            (key_frames, levels)
         }
     }
 
@@ -349,6 +410,47 @@ mod tests {
         assert_eq!(meeting.send(1, 0, VIDEO, &VP8_DELTA).len(), 1, "the old layer until then");
         assert_eq!(meeting.send(1, 1, VIDEO, &VP8_KEY).len(), 1);
         assert!(meeting.send(1, 0, VIDEO, &VP8_DELTA).is_empty());
+    }
+
+    #[test]
+    fn who_may_be_sent_little_gets_the_layer_that_fits_or_is_told_that_none_does() {
+        let mut meeting = Meeting::new();
+        meeting.router.set_budget(PeerId(2), 200_000);
+        meeting.receive(1, 2, Wanted::Layer(1));
+        let mut second = |bytes: [usize; 2]| {
+            let mut holdings = Vec::new();
+            let mut got = [0; 2];
+            for frame in 0..100 {
+                meeting.now += Duration::from_millis(10);
+                let due = meeting.router.handle_timeout(meeting.now);
+                holdings.extend(due.holdings.iter().map(|it| (it.receiver.0, it.track.0, it.held)));
+                for (layer, bytes) in (0..).zip(bytes) {
+                    // A key frame each tenth of a second.
+                    let key = if frame % 10 == 0 { VP8_KEY } else { VP8_DELTA };
+                    let payload = [&key[..], &vec![0; bytes]].concat();
+                    got[usize::from(layer)] += meeting.send(1, layer, VIDEO, &payload).len();
+                }
+            }
+            (got, holdings)
+        };
+        // 80 and 160 kbit/s.
+        assert_eq!(second([100, 200]).1, []);
+        let (got, _) = second([100, 200]);
+        assert!(got[1] > 90, "{got:?}");
+        // 80 and 800 kbit/s: the large one does not fit.
+        second([100, 1000]);
+        second([100, 1000]);
+        assert_eq!(second([100, 1000]), ([100, 0], vec![]));
+        // Not even the small one does.
+        let mut holdings = second([400, 1000]).1;
+        holdings.extend(second([400, 1000]).1);
+        assert_eq!(holdings, [(2, 1, true)]);
+        assert_eq!(second([400, 1000]), ([0, 0], vec![]));
+        let mut holdings = second([100, 1000]).1;
+        holdings.extend(second([100, 1000]).1);
+        holdings.extend(second([100, 1000]).1);
+        assert_eq!(holdings, [(2, 1, false)]);
+        assert_eq!(second([100, 1000]).0, [100, 0]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rtp::lane::{LaneTx, MediaPacket};
 use types::{Codec, PeerId, TrackId, VideoCodec};
 
+use super::budget::Allowance;
 use super::layer::Wanted;
 use super::rewrite::{Rewrite, Vp8Numbers};
 
@@ -42,6 +43,8 @@ pub struct Subscription {
     /// frame that came too early would be lost, and the next one is a second away.
     ready: bool,
     enabled: bool,
+    /// What its receiver's bandwidth leaves for it.
+    allowance: Allowance,
     current: Option<u8>,
     target: u8,
     rewrite: Rewrite,
@@ -56,6 +59,7 @@ impl Subscription {
             lane,
             wanted,
             enabled: true,
+            allowance: Allowance::default(),
             current: None,
             target: 0,
             rewrite: Rewrite::default(),
@@ -73,6 +77,27 @@ impl Subscription {
             self.pause();
         }
         self.enabled = enabled;
+    }
+
+    /// Whether its receiver wants packets at all now.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
+    /// What its receiver's bandwidth leaves for it from now on.
+    pub fn set_allowance(&mut self, allowance: Allowance) {
+        if allowance == Allowance::Nothing && self.allowance != allowance {
+            self.pause();
+        }
+        self.allowance = allowance;
+    }
+
+    fn flows(&self) -> bool {
+        self.ready && self.enabled && self.allowance != Allowance::Nothing
     }
 
     /// Something was left out on purpose (a closed gate, a pause).
@@ -94,7 +119,7 @@ impl Subscription {
 
     /// The layer whose key frame this receiver waits for.
     pub fn awaits_key_frame(&self) -> Option<u8> {
-        (self.ready && self.enabled && self.current != Some(self.target)).then_some(self.target)
+        (self.flows() && self.current != Some(self.target)).then_some(self.target)
     }
 
     /// The layer of which a key frame helps this receiver now.
@@ -111,7 +136,7 @@ impl Subscription {
         codec: Codec,
         key_frame: bool,
     ) -> Option<Outgoing<'a>> {
-        if !self.ready || !self.enabled {
+        if !self.flows() {
             return None;
         }
         if self.current != Some(layer) {

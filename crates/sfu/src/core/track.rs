@@ -5,6 +5,7 @@ use std::time::Instant;
 use rtp::lane::MediaPacket;
 use types::{Codec, MediaKind, PeerId, TrackId};
 
+use super::budget::{Allowance, Picture};
 use super::key_frame::starts_key_frame;
 use super::layer::{KeyFrameFor, Layer, LayerSpec, MAX_LAYERS, Wanted, choose};
 use super::level::LevelMeter;
@@ -97,13 +98,40 @@ impl Track {
             return;
         }
         for subscription in &mut self.subscriptions {
-            subscription.set_target(choose(&self.layers, subscription.wanted, now));
+            let wanted = choose(&self.layers, subscription.wanted, now);
+            let target = match subscription.allowance() {
+                Allowance::UpTo(most) if most < wanted => {
+                    choose(&self.layers, Wanted::Layer(most), now)
+                }
+                _ => wanted,
+            };
+            subscription.set_target(target);
             if let Some(layer) = subscription.awaits_key_frame()
                 && let Some(layer) = self.layers.get_mut(usize::from(layer))
             {
                 layer.want_key_frame(KeyFrameFor::Beginning);
             }
         }
+    }
+
+    /// What a receiver of this picture would like, and what it costs; `None` where it gets none.
+    pub fn picture(&self, sink: SinkId, now: Instant) -> Option<Picture> {
+        let wish = self.subscriptions.iter().find(|it| it.sink == sink && it.is_enabled())?;
+        if self.kind == MediaKind::Audio || !self.gate_open {
+            return None;
+        }
+        let wanted = choose(&self.layers, wish.wanted, now);
+        let rates = self.layers.each_ref().map(|layer| layer.rate(now));
+        Some(Picture { track: self.id, rates, wanted, allowance: wish.allowance() })
+    }
+
+    /// What a receiver's bandwidth leaves for it. Whether that holds it back, or ends that.
+    pub fn allow(&mut self, sink: SinkId, allowance: Allowance) -> Option<bool> {
+        let subscription = self.subscription(sink)?;
+        let held = |it| it == Allowance::Nothing;
+        let before = held(subscription.allowance());
+        subscription.set_allowance(allowance);
+        (before != held(allowance)).then_some(held(allowance))
     }
 
     /// Forwards one packet to everybody who gets `layer`; how many full lanes did not take it.
@@ -119,7 +147,8 @@ impl Track {
         if let Some(layer) = self.layers.get_mut(usize::from(layer))
             && !packet.payload.is_empty()
         {
-            layer.received(packet.arrival, key_frame && self.kind == MediaKind::Video);
+            let key_frame = key_frame && self.kind == MediaKind::Video;
+            layer.received(packet.arrival, key_frame, packet.payload.len());
         }
         if !self.gate_open {
             return 0;

@@ -3,7 +3,7 @@ import { Button } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { ScreenIcon } from '../ui/icons';
-import { isRoomSystem, useName } from './participantState';
+import { isRoomSystem, useName, useScreenHeld } from './participantState';
 import styles from './tile.module.css';
 
 /** A shared screen on the stage. One's own is not shown: it would mirror itself without end. */
@@ -11,6 +11,7 @@ export function ScreenTile({ track, onStop }: { track: TrackReference; onStop: (
   const { t } = useTranslation();
   const { participant } = track;
   const name = useName(participant);
+  const held = useScreenHeld(participant);
   return (
     <article
       className={`${styles['tile']} ${styles['screen']}`}
@@ -18,6 +19,7 @@ export function ScreenTile({ track, onStop }: { track: TrackReference; onStop: (
       data-identity={participant.identity}
       data-kind={isRoomSystem(participant) ? 'sip' : 'standard'}
       data-source="screen_share"
+      data-held={held || undefined}
       aria-label={t('room.screenOf', { name })}
     >
       {participant.isLocal ? (
@@ -30,6 +32,11 @@ export function ScreenTile({ track, onStop }: { track: TrackReference; onStop: (
         </div>
       ) : (
         <>
+          {held && (
+            <div className={styles['placeholder']}>
+              <span className={styles['held']}>{t('room.held')}</span>
+            </div>
+          )}
           <VideoTrack trackRef={track} className={styles['video']} />
           <div className={styles['strip']}>
             <ScreenIcon size={16} />

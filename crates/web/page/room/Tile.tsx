@@ -8,6 +8,7 @@ import gradients from '../ui/gradients.module.css';
 import { MicOffIcon, RoomSystemIcon } from '../ui/icons';
 import {
   isRoomSystem,
+  useCameraHeld,
   useCameraOn,
   useCameras,
   useMicrophoneOn,
@@ -29,6 +30,7 @@ export const Tile = memo(function Tile({ participant }: { participant: Participa
   const name = useName(participant);
   const cameraOn = useCameraOn(participant);
   const cameras = useCameras(participant);
+  const held = useCameraHeld(participant) && cameraOn;
   const micOn = useMicrophoneOn(participant);
   const speaking = useSpeaking(participant) && micOn;
   const call = usePendingCall(participant);
@@ -42,11 +44,13 @@ export const Tile = memo(function Tile({ participant }: { participant: Participa
       data-source="camera"
       data-speaking={speaking}
       data-call={call}
+      data-held={held || undefined}
       aria-label={name}
     >
       <div className={styles['placeholder']}>
         <span className={gradients['initials']} aria-hidden="true">{initials(name)}</span>
         {call !== undefined && <span className={styles['call']}>{t(`call.${call}`)}</span>}
+        {held && <span className={styles['held']}>{t('room.held')}</span>}
       </div>
       {cameraOn && cameras.map((publication) => (
         // The later lies above the earlier, which is seen until the later has its first picture.

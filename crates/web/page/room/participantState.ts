@@ -16,6 +16,7 @@ const NAME = [ParticipantEvent.ParticipantNameChanged] as const;
 const SPEAKING = [ParticipantEvent.IsSpeakingChanged] as const;
 const QUALITY = [ParticipantEvent.ConnectionQualityChanged] as const;
 const PERMISSIONS = [ParticipantEvent.ParticipantPermissionsChanged] as const;
+const STREAMS = [...TRACKS, ParticipantEvent.TrackStreamStateChanged] as const;
 const ATTRIBUTES = [ParticipantEvent.AttributesChanged] as const;
 
 /**
@@ -45,6 +46,10 @@ const microphoneOn = (participant: Participant): boolean => participant.isMicrop
 const cameraOn = (participant: Participant): boolean => participant.isCameraEnabled;
 const cameraSids = (participant: Participant): string =>
   cameras(participant).map((publication) => publication.trackSid).join(' ');
+const held = (source: Track.Source) => (participant: Participant): boolean =>
+  participant.getTrackPublication(source)?.track?.streamState === Track.StreamState.Paused;
+const cameraHeld = held(Track.Source.Camera);
+const screenHeld = held(Track.Source.ScreenShare);
 const sharing = (participant: Participant): boolean => participant.isScreenShareEnabled;
 const speaking = (participant: Participant): boolean => participant.isSpeaking;
 const quality = (participant: Participant): ConnectionQuality => participant.connectionQuality;
@@ -67,6 +72,9 @@ export const useCameras = (participant: Participant): TrackPublication[] => {
   useValue(participant, TRACKS, cameraSids);
   return cameras(participant);
 };
+/** The server holds the picture back: it does not fit into our bandwidth. */
+export const useCameraHeld = (participant: Participant) => useValue(participant, STREAMS, cameraHeld);
+export const useScreenHeld = (participant: Participant) => useValue(participant, STREAMS, screenHeld);
 export const useSharing = (participant: Participant) => useValue(participant, TRACKS, sharing);
 export const useSpeaking = (participant: Participant) => useValue(participant, SPEAKING, speaking);
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);

@@ -45,6 +45,8 @@ pub struct Invitation<'a> {
     pub alias: &'a MeetingId,
     /// The host of SIP addresses; `None`: room systems may not take part.
     pub sip_host: Option<&'a str>,
+    /// Whether its media are encrypted between the participants.
+    pub e2ee: bool,
     /// Whether guests need a PIN.
     pub pin: GuestPin<'a>,
     /// When it takes place; `None`: always.
@@ -89,6 +91,9 @@ pub fn plain(invitation: &Invitation<'_>, language: Language) -> String {
             }
         }
     }
+    if invitation.e2ee {
+        text.extend(["\n", words.encrypted, "\n"]);
+    }
     let description = invitation.description.trim();
     if !description.is_empty() {
         text.extend(["\n", description, "\n"]);
@@ -106,6 +111,7 @@ struct Words {
     room_systems: &'static str,
     or: &'static str,
     with_pin: &'static str,
+    encrypted: &'static str,
 }
 
 const fn words(language: Language) -> Words {
@@ -120,6 +126,8 @@ const fn words(language: Language) -> Words {
             room_systems: "Room systems and telephones",
             or: "or",
             with_pin: "With the PIN at once",
+            encrypted: "The meeting is encrypted from end to end: agree on a key phrase among you; \
+                        the page asks for it.",
         },
         Language::Russian => Words {
             invited: "Вас приглашают на встречу",
@@ -131,6 +139,8 @@ const fn words(language: Language) -> Words {
             room_systems: "Для переговорных и телефонов",
             or: "или",
             with_pin: "Сразу с PIN-кодом",
+            encrypted: "Встреча защищена сквозным шифрованием: договоритесь между собой о ключевой \
+                        фразе, страница её спросит.",
         },
     }
 }
@@ -259,6 +269,7 @@ mod tests {
             number: &number.unwrap(),
             alias: &alias.unwrap(),
             sip_host: Some("plenum.example.org"),
+            e2ee: false,
             pin,
             timetable: Some(&timetable),
         })
@@ -303,6 +314,7 @@ mod tests {
                 organizer: "",
                 description: " ",
                 sip_host: None,
+                e2ee: false,
                 timetable: None,
                 alias: &alias,
                 ..it
@@ -318,6 +330,19 @@ mod tests {
              Ссылка: https://plenum.example.org/board\n\
              Номер: 123 456 789\n"
         );
+    }
+
+    #[test]
+    fn people_of_an_encrypted_meeting_are_told_to_agree_on_a_key() {
+        let tells = |language| {
+            with(GuestPin::NotAsked, |it| {
+                plain(&Invitation { e2ee: true, sip_host: None, ..it }, language)
+            })
+        };
+        assert!(
+            tells(Language::English).contains("\n\nThe meeting is encrypted from end to end: ")
+        );
+        assert!(tells(Language::Russian).contains("\n\nВстреча защищена сквозным шифрованием: "));
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use rtp::lane::MediaPacket;
 use rtp::payload::red;
+use str0m::bwe::Bitrate;
 use str0m::format::Codec as WireCodec;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid, SenderFeedback};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
 use types::{AudioCodec, Codec, MediaKind, TrackId, VideoCodec};
 
 use super::capture::Report;
-use super::{Out, Session};
+use super::{BOUND_INTERVAL, Bound, Out, Session};
 use crate::command::{AudioHints, PeerEvent, Publication, TrackLabel};
 use crate::core::Outgoing;
 
@@ -107,6 +108,24 @@ impl Session {
             if let Some(stream) = api.stream_rx_by_mid(mid, rid) {
                 return stream.request_keyframe(KeyframeRequestKind::Pli);
             }
+        }
+    }
+
+    /// Tells the client how much it may send, all in all (REMB): it makes its pictures smaller, or
+    /// leaves layers out.
+    pub(super) fn bound_if_due(&mut self, now: Instant) {
+        let Some(Bound { bandwidth, next }) = &mut self.bound else { return };
+        if next.is_some_and(|next| now < next) {
+            return;
+        }
+        let pictures = self.ingress.values().filter(
+            |it| matches!(it.format, Some((_, codec, _)) if codec.kind() == MediaKind::Video),
+        );
+        // Any one of its streams will do: what it says is of the whole connection.
+        let Some((mid, rid)) = pictures.map(|it| (it.mid, it.rid)).next() else { return };
+        if let Some(stream) = self.publisher.direct_api().stream_rx_by_mid(mid, rid) {
+            stream.request_remb(Bitrate::bps(bandwidth.bits()));
+            *next = Some(now + BOUND_INTERVAL);
         }
     }
 

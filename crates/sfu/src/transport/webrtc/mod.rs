@@ -18,9 +18,9 @@ use str0m::change::SdpPendingOffer;
 use str0m::media::Mid;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc};
-use types::{Codec, TrackId};
+use types::{Bandwidth, Codec, TrackId};
 
-use crate::command::{CloseReason, NetworkFigures, PeerEvent};
+use crate::command::{CloseReason, NetworkFigures, PeerEvent, TrackLabel};
 use capture::SenderClock;
 use data::Channels;
 use media::{Carried, Ingress, Published};
@@ -33,6 +33,9 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often sound's sender reports go out. The first one goes before the first packet and says
 /// nothing: until the next one receivers cannot play sound in step with its picture.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a client is told how much it may send: a message may be lost.
+const BOUND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many peer connections the client makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +74,19 @@ pub struct Session {
     some_unready: bool,
     ingress: HashMap<u32, Ingress>,
     clock: SenderClock,
+    bound: Option<Bound>,
     channels: Channels,
     negotiation: Negotiation,
     connected: [bool; 2],
     announced_connected: bool,
     events: Vec<PeerEvent>,
+}
+
+/// How much a client may send, and when it is told next.
+#[derive(Clone, Copy)]
+struct Bound {
+    bandwidth: Bandwidth,
+    next: Option<Instant>,
 }
 
 /// Where the negotiations stand.
@@ -142,6 +153,7 @@ impl Session {
             some_unready: false,
             ingress: HashMap::new(),
             clock: SenderClock::default(),
+            bound: None,
             channels: Channels::default(),
             negotiation: Negotiation::default(),
             connected: [false; 2],
@@ -150,6 +162,22 @@ impl Session {
         };
         session.negotiation.dirty = session.subscriber.is_some();
         session
+    }
+
+    /// The client may send, and is sent, so much. It is told by what every browser obeys.
+    #[must_use]
+    pub fn bounded(self, bandwidth: Bandwidth) -> Self {
+        Self { bound: Some(Bound { bandwidth, next: None }), ..self }
+    }
+
+    /// How much the client may be sent, if that is bounded.
+    pub fn bandwidth(&self) -> Option<Bandwidth> {
+        Some(self.bound?.bandwidth)
+    }
+
+    /// How the client knows a track that it gets.
+    pub fn label(&self, track: TrackId) -> Option<&TrackLabel> {
+        self.carried.iter().find(|it| it.track == track).map(|it| &it.label)
     }
 
     /// The ICE user fragments by which STUN requests name this session's connections.
@@ -203,6 +231,7 @@ impl Session {
     /// Has to be called after every input, before the next one.
     pub fn poll(&mut self, now: Instant, out: &mut dyn Out) -> Instant {
         self.offer_if_due();
+        self.bound_if_due(now);
         let mut timeout = now + Duration::from_secs(1);
         for side in [Side::Publisher, Side::Subscriber] {
             timeout = timeout.min(self.drain(side, now, out));

@@ -1,0 +1,98 @@
+//! A gateway with a conference behind it.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conference::Conference;
+use conference::access::{Directory, MeetingSettings};
+use gateway::sip::Transport;
+use gateway::{Gateway, GatewayConfig, MediaRules};
+use mcu::{Mcu, McuConfig};
+use room::{Act, Actor, Command};
+use sdp::{SrtpPolicy, VideoCap};
+use sfu::driver::{PortRange, ShardConfig};
+use types::{Identity, LegLayout, MeetingId};
+
+use crate::bridge::{PATIENCE, SDP, config, loopback};
+use crate::raw::Peer;
+
+/// A gateway with one meeting, `board`.
+pub struct House {
+    pub gateway: Gateway,
+    conference: Conference,
+    meeting: MeetingId,
+}
+
+impl House {
+    /// With the meeting as it is changed here.
+    pub async fn with(change: impl FnOnce(&mut MeetingSettings)) -> Self {
+        sfu::transport::webrtc::init_crypto();
+        let shard = sfu::driver::start(&ShardConfig {
+            index: 0,
+            listen: loopback(),
+            announced: Vec::new(),
+            tcp: Vec::new(),
+        });
+        let mcu = Mcu::start(McuConfig { video_workers: Some(1) }).unwrap();
+        let meeting = MeetingId::parse("board").unwrap();
+        let mut settings = MeetingSettings::open(meeting.clone());
+        change(&mut settings);
+        let directory = Arc::new(Directory::new([settings], false));
+        let ports = PortRange::new(Ipv4Addr::new(127, 45, 0, 1).into(), 29_000, 29_900);
+        let conference = Conference::new(directory, vec![shard.unwrap()], Arc::new(mcu), ports);
+        let gateway = GatewayConfig {
+            sip: config(),
+            announced: vec![Ipv4Addr::LOCALHOST.into()],
+            media: MediaRules {
+                srtp: SrtpPolicy::Optional,
+                keys_over_cleartext: false,
+                picture: VideoCap { width: 1280, height: 720, fps: 30 },
+                video_bitrate: 1_000_000,
+                layout: LegLayout::Grid,
+            },
+            allow_dial: Vec::new(),
+        };
+        let gateway = Gateway::start(gateway, conference.clone(), None).await.unwrap();
+        Self { gateway, conference, meeting }
+    }
+
+    /// A room system that calls the meeting.
+    pub async fn caller(&self) -> Peer {
+        let addresses = self.gateway.local_addrs();
+        let udp = addresses.iter().find(|it| it.0 == Transport::Udp).unwrap().1;
+        Peer::new(udp, "board").await
+    }
+
+    /// A room system whose call was answered.
+    pub async fn called(&self) -> Peer {
+        let mut peer = self.caller().await;
+        peer.call(SDP).await;
+        peer
+    }
+
+    /// Waits until so many are in the meeting and so many before it: the identities of all.
+    pub async fn stand(&self, inside: usize, before: usize) -> Vec<Identity> {
+        let look = async {
+            loop {
+                if let Some(meeting) = self.conference.find(&self.meeting)
+                    && let Some(snapshot) = meeting.snapshot().await
+                {
+                    let roster = snapshot.participants.iter().map(|it| it.identity.clone());
+                    let waiting = snapshot.lobby.waiting.iter().map(|it| it.identity.clone());
+                    if (roster.len(), waiting.len()) == (inside, before) {
+                        return roster.chain(waiting).collect();
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, look).await;
+        found.unwrap_or_else(|_| panic!("not {inside} inside and {before} before"))
+    }
+
+    pub async fn act(&self, act: Act) {
+        let meeting = self.conference.find(&self.meeting).unwrap();
+        meeting.execute(Command::Steer { actor: Actor::Server, act }).await.unwrap();
+    }
+}
