@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 
 import { type Admission, type Place, join } from './lib/api';
 import type { Ending } from './lib/ending';
+import { fragmentOf } from './lib/key';
 import { meetingPath, parseRoute } from './lib/route';
 import { recall } from './lib/storage';
 import type { DeviceWishes } from './lib/wishes';
@@ -27,8 +28,9 @@ export function App() {
   const [route, setRoute] = useState(() => parseRoute(location.pathname));
   const [stage, setStage] = useState<Stage>({ at: 'door' });
 
-  const go = useCallback((path: string) => {
-    history.pushState(null, '', path + location.search);
+  // A meeting's key goes to no other page.
+  const go = useCallback((path: string, phrase = '') => {
+    history.pushState(null, '', path + location.search + fragmentOf(phrase));
     setRoute(parseRoute(path));
     setStage({ at: 'door' });
   }, []);
@@ -51,7 +53,7 @@ export function App() {
   return (
     <I18nProvider locale={i18n.resolvedLanguage ?? 'en'}>
       {route.page === 'home' ? (
-        <Home onMeeting={(id) => { go(meetingPath(id)); }} />
+        <Home onMeeting={(id, phrase) => { go(meetingPath(id), phrase); }} />
       ) : stage.at === 'door' ? (
         <Lobby
           key={route.id}
@@ -79,6 +81,7 @@ export function App() {
               if (ending === 'removed') void putOut(route.id, stage.admission, stage.wishes, setStage);
               else setStage({ at: 'end', ending });
             }}
+            onHome={() => { go('/'); }}
           />
         </Suspense>
       ) : (

@@ -3,7 +3,8 @@ import { type JoinProblem, joinProblem } from './joinProblem';
 export interface Admission {
   token: string;
   identity: string;
-  meeting: { id: string; name: string };
+  /** `e2ee`: end-to-end encrypted, with a key that the server does not have. */
+  meeting: { id: string; name: string; e2ee?: boolean };
 }
 
 /** A place in a meeting's lobby: whoever holds the ticket asks with it how it stands. */

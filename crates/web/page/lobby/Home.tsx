@@ -2,13 +2,14 @@ import { type SubmitEvent, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { focusMissing } from '../lib/focusMissing';
+import { phraseOf } from '../lib/key';
 import { meetingId } from '../lib/route';
 import { recall, remember } from '../lib/storage';
 import { Button, Field } from '../ui/controls';
 import styles from './lobby.module.css';
 import { Shell } from './Shell';
 
-export function Home({ onMeeting }: { onMeeting: (id: string) => void }) {
+export function Home({ onMeeting }: { onMeeting: (id: string, phrase: string) => void }) {
   const { t } = useTranslation();
   const [name, setName] = useState(() => recall('name'));
   const [meeting, setMeeting] = useState('');
@@ -27,7 +28,7 @@ export function Home({ onMeeting }: { onMeeting: (id: string) => void }) {
       return;
     }
     remember('name', name.trim());
-    onMeeting(id);
+    onMeeting(id, phraseOf(meeting));
   };
 
   return (

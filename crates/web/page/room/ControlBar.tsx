@@ -4,7 +4,7 @@ import type { ReactNode, Ref } from 'react';
 import { Button, ToggleButton, Toolbar } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
-import { CameraIcon, CameraOffIcon, LeaveIcon, MicIcon, MicOffIcon, PeopleIcon, ScreenIcon } from '../ui/icons';
+import { CameraIcon, CameraOffIcon, LeaveIcon, LockIcon, MicIcon, MicOffIcon, PeopleIcon, ScreenIcon } from '../ui/icons';
 import type { Actions } from './actions';
 import styles from './bar.module.css';
 import { DeviceMenu, DeviceSheet } from './DeviceLists';
@@ -20,6 +20,8 @@ interface Props {
   ref: Ref<HTMLDivElement>;
   room: Room;
   title: string;
+  /** End to end. */
+  encrypted: boolean;
   actions: Actions;
   report: (text: string) => void;
   panelOpen: boolean;
@@ -27,7 +29,7 @@ interface Props {
 }
 
 /** Labels stay the same whatever the state: `aria-pressed` tells it, and robots find `Ctrl+d`. */
-export function ControlBar({ ref, room, title, actions, report, panelOpen, onPanel }: Props) {
+export function ControlBar({ ref, room, title, encrypted, actions, report, panelOpen, onPanel }: Props) {
   const { t } = useTranslation();
   const phone = usePhone();
   const me = room.localParticipant;
@@ -39,7 +41,15 @@ export function ControlBar({ ref, room, title, actions, report, panelOpen, onPan
   const count = useParticipants({ updateOnlyOn: MEMBERSHIP }).length;
   return (
     <footer className={styles['bar']}>
-      <p className={styles['title']} aria-hidden="true">{title}</p>
+      <div className={styles['head']}>
+        <p className={styles['title']} aria-hidden="true">{title}</p>
+        {encrypted && (
+          <p className={styles['lock']} data-attr="e2ee">
+            <LockIcon size={16} />
+            <span className={styles['lockText']}>{t('room.encrypted')}</span>
+          </p>
+        )}
+      </div>
       <Toolbar ref={ref} aria-label={t('room.toolbar')} className={styles['toolbar'] ?? ''}>
         <div className={styles['split']}>
           <Toggle label={t('room.microphone')} name="microphone" device isDisabled={!mayPublish} on={micOn} onChange={(on) => void actions.microphone(on)}>

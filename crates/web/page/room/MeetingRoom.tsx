@@ -8,6 +8,8 @@ import { Announcer } from './Announcer';
 import { ControlBar } from './ControlBar';
 import { useShortcuts } from './hooks';
 import { useHost, useRequest } from './host';
+import type { Encryption } from './KeyTools';
+import { useMismatch } from './mismatch';
 import { Notices, Request, Waiting } from './Notices';
 import { ParticipantsPanel } from './ParticipantsPanel';
 import { RemoteAudio } from './RemoteAudio';
@@ -18,6 +20,8 @@ interface Props {
   room: Room;
   admission: Admission;
   wishes: DeviceWishes;
+  /** In an end-to-end encrypted meeting. */
+  encryption: Encryption | undefined;
 }
 
 /**
@@ -29,9 +33,12 @@ interface Props {
  * the roster's rows `[data-roster-identity][data-kind]` with `data-call` while a call is pending;
  * `[data-banner=reconnecting|audio|notice|waiting|request]`, whose buttons are
  * `[data-attr=request-accept|request-decline|show-waiting]`; before the meeting `[data-waiting]`,
- * after it `[data-ending]`; for hosts see LobbyList and ParticipantMenu.
+ * after it `[data-ending]`; for hosts see LobbyList and ParticipantMenu. An end-to-end encrypted
+ * meeting asks by the form `[data-attr=key-form]` with its input `[data-attr=key]` and the button
+ * `[data-attr=key-make]`, unless the address has `#key=`; in it are the sign `[data-attr=e2ee]` and,
+ * above the roster, the buttons `[data-attr=copy-link|key-change]`.
  */
-export function MeetingRoom({ room, admission, wishes }: Props) {
+export function MeetingRoom({ room, admission, wishes, encryption }: Props) {
   const title = admission.meeting.name || admission.meeting.id;
   const [notice, setNotice] = useState('');
   const [panelOpen, setPanelOpen] = useState(false);
@@ -39,6 +46,7 @@ export function MeetingRoom({ room, admission, wishes }: Props) {
   const actions = useActions(room, setNotice);
   const host = useHost(room, admission, setNotice);
   const [ask, answered] = useRequest(room);
+  useMismatch(room, setNotice);
 
   useEffect(() => {
     document.title = `${title} · Plenum`;
@@ -71,9 +79,11 @@ export function MeetingRoom({ room, admission, wishes }: Props) {
           </Notices>
           <Stage actions={actions} onMore={openPanel} />
         </main>
-        {panelOpen && <ParticipantsPanel host={host} onClose={closePanel} />}
+        {panelOpen && (
+          <ParticipantsPanel meeting={admission.meeting.id} host={host} encryption={encryption} report={setNotice} onClose={closePanel} />
+        )}
       </div>
-      <ControlBar ref={bar} room={room} title={title} actions={actions} report={setNotice}
+      <ControlBar ref={bar} room={room} title={title} encrypted={encryption !== undefined} actions={actions} report={setNotice}
         panelOpen={panelOpen} onPanel={(open) => { if (open) openPanel(); else closePanel(); }} />
       <RemoteAudio />
       <Announcer room={room} />

@@ -9,6 +9,7 @@ import gradients from '../ui/gradients.module.css';
 import { CameraIcon, CameraOffIcon, CloseIcon, MicIcon, MicOffIcon, RoomSystemIcon, ScreenIcon } from '../ui/icons';
 import type { Host } from './host';
 import hostStyles from './host.module.css';
+import { type Encryption, KeyTools } from './KeyTools';
 import { HostTools } from './LobbyList';
 import { ParticipantMenu } from './ParticipantMenu';
 import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
@@ -17,11 +18,14 @@ import styles from './panel.module.css';
 const MEMBERSHIP = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected];
 
 interface Props {
+  meeting: string;
   host: Host;
+  encryption: Encryption | undefined;
+  report: (text: string) => void;
   onClose: () => void;
 }
 
-export function ParticipantsPanel({ host, onClose }: Props) {
+export function ParticipantsPanel({ meeting, host, encryption, report, onClose }: Props) {
   const { t } = useTranslation();
   const participants = useParticipants({ updateOnlyOn: MEMBERSHIP });
   const heading = useRef<HTMLHeadingElement>(null);
@@ -45,6 +49,7 @@ export function ParticipantsPanel({ host, onClose }: Props) {
           <CloseIcon />
         </Button>
       </header>
+      {encryption !== undefined && <KeyTools meeting={meeting} encryption={encryption} report={report} />}
       <HostTools host={host} />
       <ul className={styles['list']}>
         {participants.map((participant) => <Row key={participant.identity} participant={participant} host={host} />)}

@@ -1,4 +1,5 @@
-import { Room, RoomEvent, type RoomOptions, VideoPresets } from 'livekit-client';
+import { ExternalE2EEKeyProvider, Room, RoomEvent, type RoomOptions, VideoPresets } from 'livekit-client';
+import EncryptionWorker from 'livekit-client/e2ee-worker?worker';
 import { useEffect, useEffectEvent, useState } from 'react';
 
 import { type Admission, signallingUrl } from '../lib/api';
@@ -30,12 +31,22 @@ function options(wishes: DeviceWishes): RoomOptions {
   };
 }
 
-/** The connected room, or undefined while it connects. Ends with exactly one call of `onEnd`. */
-export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (ending: Ending) => void): Room | undefined {
+/**
+ * The connected room, or undefined while it connects. Ends with exactly one call of `onEnd`.
+ * With a phrase all that it sends is encrypted by it, data as well.
+ */
+export function useRoom(
+  admission: Admission,
+  wishes: DeviceWishes,
+  phrase: string | undefined,
+  onEnd: (ending: Ending) => void,
+): Room | undefined {
   const [connected, setConnected] = useState<Room>();
   const end = useEffectEvent(onEnd);
   useEffect(() => {
-    const room = new Room(options(wishes));
+    const encryption =
+      phrase === undefined ? undefined : { keyProvider: new ExternalE2EEKeyProvider(), worker: new EncryptionWorker() };
+    const room = new Room({ ...options(wishes), encryption });
     let over = false;
     // A connection that does not come about ends as well, but only its own error says why.
     let joined = false;
@@ -46,12 +57,23 @@ export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (endi
     };
     window.plenum = { room };
     room.on(RoomEvent.Disconnected, (reason) => { if (joined) finish(endingOf(reason)); });
-    room.connect(signallingUrl(location), admission.token).then(
+    // Without its worker, which did not load, nothing would be sent or seen.
+    encryption?.worker.addEventListener('error', () => { finish('unreachable'); });
+    const connect = async () => {
+      if (phrase !== undefined && encryption !== undefined) {
+        // First of all, so that nothing is ever published in the clear.
+        await encryption.keyProvider.setKey(phrase);
+        await room.setE2EEEnabled(true);
+      }
+      if (!over) await room.connect(signallingUrl(location), admission.token);
+    };
+    connect().then(
       () => {
         joined = true;
+        if (over) return;
         // Who may not say so is taken for one that can.
         if (!decodesH264()) room.localParticipant.setAttributes(LACKS_H264).catch(() => undefined);
-        if (!over) setConnected(room);
+        setConnected(room);
       },
       (error: unknown) => { finish(failureOf(error)); },
     );
@@ -59,7 +81,8 @@ export function useRoom(admission: Admission, wishes: DeviceWishes, onEnd: (endi
       over = true;
       delete window.plenum;
       void room.disconnect();
+      encryption?.worker.terminate();
     };
-  }, [admission, wishes]);
+  }, [admission, wishes, phrase]);
   return connected;
 }

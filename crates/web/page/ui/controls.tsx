@@ -31,13 +31,17 @@ interface FieldProps extends TextFieldProps {
   label: string;
   hint?: string;
   error?: string | undefined;
+  /** React Aria passes it on, but its type has forgotten it. */
+  autoCapitalize?: 'none';
+  /** The input's `data-attr`, by which robots find it. */
+  attr?: string;
 }
 
-export function Field({ label, hint, error, ...props }: FieldProps) {
+export function Field({ label, hint, error, attr, ...props }: FieldProps) {
   return (
     <TextField {...props} isInvalid={error !== undefined} validationBehavior="aria" className={styles['field'] ?? ''}>
       <Label className={styles['label'] ?? ''}>{label}</Label>
-      <Input className={styles['input'] ?? ''} />
+      <Input className={styles['input'] ?? ''} data-attr={attr} />
       {hint !== undefined && error === undefined && (
         <Text slot="description" className={styles['hint'] ?? ''}>
           {hint}
