@@ -96,6 +96,12 @@ impl Browser {
         self.wait_until_in();
     }
 
+    /// Asks to join a meeting through the page that has to know more than a name first.
+    pub fn begin_to_join(&mut self, meeting: &str) {
+        self.fill_form(meeting);
+        self.press("button[type=submit]:not(:disabled)");
+    }
+
     /// Asks to join a meeting through the page, with a PIN or without, and has to wait in its lobby.
     pub fn knock_through_page(&mut self, meeting: &str, pin: Option<&str>) {
         self.fill_form(meeting);

@@ -183,6 +183,21 @@ impl Server {
         format!("sip:{meeting}@{address}")
     }
 
+    /// Runs `plenum call`; its exit code, the outcome as JSON, and what it complained of.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn call(&self, meeting: &str, address: &str) -> (i32, Value, String) {
+        let done = Command::new(program())
+            .args(["call", "--dev", "--config", "/dev/null", "--json", "--server", &self.origin])
+            .args([meeting, address])
+            .output()
+            .expect("the command runs");
+        let outcome = serde_json::from_slice(&done.stdout).unwrap_or_default();
+        let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.code().expect("an exit code"), outcome, complaint)
+    }
+
     /// The value of a metric; 0 where there is none of it yet. With several, their sum.
     ///
     /// # Panics

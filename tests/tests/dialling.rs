@@ -1,33 +1,19 @@
 //! The server calls room systems.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
 use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
 use tests::media::{BLUE, GREEN};
 use tests::person::Person;
 use tests::server::Server;
-use tests::story::{Story, target};
+use tests::story::Story;
 use tests::wait;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const GONE_WITHIN: Duration = Duration::from_secs(2);
-
-/// Runs `plenum call`; its exit code, the outcome as JSON, and what it complained of.
-fn call(server: &Server, meeting: &str, address: &str) -> (i32, Value, String) {
-    let done = Command::new(target().join("debug/plenum"))
-        .args(["call", "--dev", "--config", "/dev/null", "--json", "--server", &server.origin])
-        .args([meeting, address])
-        .output()
-        .expect("the command runs");
-    let outcome = serde_json::from_slice(&done.stdout).unwrap_or_default();
-    let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
-    (done.status.code().expect("an exit code"), outcome, complaint)
-}
 
 #[test]
 fn a_called_room_system_is_in_the_meeting() {
@@ -49,7 +35,7 @@ fn a_called_room_system_is_in_the_meeting() {
             "tls" => decremented(&address),
             _ => address,
         };
-        let (code, outcome, complaint) = call(&server, "demo", &address);
+        let (code, outcome, complaint) = server.call("demo", &address);
         assert_eq!((code, &outcome["state"]), (0, &"active".into()), "{outcome} {complaint}");
         room.wait_for_call();
         let identity = person.wait_for_room_system();
@@ -92,21 +78,21 @@ fn what_cannot_be_called_is_told_apart() {
     let story = Story::begin("what_cannot_be_called_is_told_apart");
     let server = Server::start(&story);
     let room = Baresip::start(&story, BaresipConfig::new(BLUE));
-    let (code, outcome, _) = call(&server, "demo", &room.uri().replace("room@", "nobody@"));
+    let (code, outcome, _) = server.call("demo", &room.uri().replace("room@", "nobody@"));
     assert_eq!((code, &outcome["state"]), (14, &"not_found".into()), "{outcome}");
 
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let (code, outcome, _) = call(&server, "demo", &format!("sip:room@{closed};transport=tcp"));
+    let (code, outcome, _) = server.call("demo", &format!("sip:room@{closed};transport=tcp"));
     assert_eq!((code, &outcome["state"]), (13, &"unreachable".into()), "{outcome}");
 
     // Out of reach of any rule.
-    let (code, _, complaint) = call(&server, "demo", "sip:room@192.0.2.1");
+    let (code, _, complaint) = server.call("demo", "sip:room@192.0.2.1");
     assert_eq!(code, 1);
     assert!(complaint.contains("allow_dial"), "{complaint}");
     for (address, why) in
         [("sip:a b@host", "no SIP address"), ("what is this", "no device of this name")]
     {
-        let (code, _, complaint) = call(&server, "demo", address);
+        let (code, _, complaint) = server.call("demo", address);
         assert_eq!(code, 1);
         assert!(complaint.contains(why), "{complaint}");
     }

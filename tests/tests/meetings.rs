@@ -197,6 +197,12 @@ fn who_may_join_and_when_is_told_before_anything_else() {
     let room = ivan.json(&["meeting", "personal"]);
     assert_eq!((&room["alias"], &room["kind"]), (&json!("ivan"), &json!("personal")));
     assert_eq!(ivan.json(&["meeting", "personal"])["id"], room["id"]);
+    let room = ivan.json(&["meeting", "personal", "--lobby", "true", "--guest-pin", "4711"]);
+    assert_eq!((&room["settings"]["lobby"], &room["has_guest_pin"]), (&json!(true), &json!(true)));
+    for kept in [["--alias", "sales"], ["--dial-out", "sip:hall@pbx"], ["--owner", "anna"]] {
+        let done = ivan.run(&["meeting", "personal", kept[0], kept[1]], "");
+        assert_ne!(done.code, 0, "{kept:?}: {done:?}");
+    }
     assert_eq!(house.guest("ivan", None).status, 200);
     failed(&ivan.run(&["meeting", "create", "x"], ""), 4, "meetings.own.write");
     assert_eq!(house.admin.run(&["account", "remove", "ivan"], "").code, 0);

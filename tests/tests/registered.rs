@@ -1,6 +1,5 @@
 //! Room systems of the house register, are called by name, and are seen to be there.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
 use tests::media::{BLUE, GREEN};
 use tests::person::Person;
-use tests::server::{Server, program};
+use tests::server::Server;
 use tests::story::Story;
 use tests::wait;
 
@@ -35,21 +34,9 @@ fn stands(admin: &CommandLine, presence_of: &Value, transport: &Value) {
     });
 }
 
-/// Runs `plenum call`; its exit code, the outcome as JSON, and what it complained of.
-fn call(server: &Server, address: &str) -> (i32, Value, String) {
-    let done = Command::new(program())
-        .args(["call", "--dev", "--config", "/dev/null", "--json", "--server", &server.origin])
-        .args(["demo", address])
-        .output()
-        .expect("the command runs");
-    let outcome = serde_json::from_slice(&done.stdout).unwrap_or_default();
-    let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
-    (done.status.code().expect("an exit code"), outcome, complaint)
-}
-
 /// Calls the room by a name of it, and both see and hear each other.
 fn meets(server: &Server, story: &Story, name: &str, room: &mut Baresip, person: &mut Browser) {
-    let (code, outcome, complaint) = call(server, name);
+    let (code, outcome, complaint) = server.call("demo", name);
     assert_eq!((code, &outcome["state"]), (0, &"active".into()), "{name}: {outcome} {complaint}");
     room.wait_for_call();
     let identity = person.wait_for_room_system();
@@ -81,7 +68,7 @@ fn a_registered_room_is_called_by_its_extension_and_by_its_name() {
     let made = admin.run(&[&create[..], &["--ask-password"]].concat(), &format!("{PASSWORD}\n"));
     assert_eq!(made.code, 0, "{made:?}");
     assert_eq!(admin.json(&["device", "presence"]), json!([]), "nobody has registered");
-    let (code, _, complaint) = call(&server, "101");
+    let (code, _, complaint) = server.call("demo", "101");
     assert_eq!((code, complaint.contains("no device of this name")), (1, true), "{complaint}");
 
     let wrong = server.dial("hall", "udp");

@@ -84,6 +84,8 @@ pub struct Api {
     keyring: Option<Keyring>,
     /// Whether browsers reach the server over HTTPS, by itself or through a proxy.
     secure: bool,
+    /// `https://host`, as people reach the server, where that is known.
+    public_url: Option<String>,
     /// Held while the audit log is verified.
     verifying: Arc<tokio::sync::Mutex<()>>,
     listeners: live::Listeners,
@@ -119,6 +121,7 @@ impl Api {
             bookings: None,
             keyring: None,
             secure: true,
+            public_url: None,
             verifying: Arc::default(),
             listeners: live::Listeners::default(),
             requests: limits::Requests::default(),
@@ -130,6 +133,12 @@ impl Api {
     #[must_use]
     pub fn with_people(self, people: People, secure: bool) -> Self {
         Self { people: Some(people), secure, ..self }
+    }
+
+    /// People reach the server at `public_url` (`https://host`); `None`: as each request names it.
+    #[must_use]
+    pub fn with_public_url(self, public_url: Option<String>) -> Self {
+        Self { public_url, ..self }
     }
 
     /// What is kept beside people; without it nothing is.
@@ -263,7 +272,7 @@ fn booked() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(meetings::list, meetings::create))
         .routes(routes!(meetings::show, meetings::change, meetings::remove))
-        .routes(routes!(meetings::personal))
+        .routes(routes!(meetings::personal, meetings::change_personal))
         .routes(routes!(invitation::text))
         .routes(routes!(invitation::calendar))
 }

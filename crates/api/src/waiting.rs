@@ -41,6 +41,7 @@ pub async fn enter(api: &Api, meeting: MeetingId, entry: Entry) -> Result<Respon
 fn shut(error: JoinError) -> Problem {
     match error {
         JoinError::NoSuchMeeting => not_found(),
+        JoinError::NotNow => Problem::new(StatusCode::FORBIDDEN, "not_now", error.to_string()),
         JoinError::Refused(Refusal::LobbyFull { .. }) => lobby_full(),
         JoinError::Refused(Refusal::Removed) => removed(),
         JoinError::Refused(refusal) => {

@@ -12,7 +12,9 @@ use sfu::ShardHandle;
 use sfu::driver::PortRange;
 use sfu::transport::webrtc::{Connections, Session};
 use tokio::sync::mpsc;
-use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, TrackId, TrackSid};
+use types::{
+    Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, Timestamp, TrackId, TrackSid,
+};
 
 use crate::access::{Booked, CreateError, Directory, MeetingSettings};
 use crate::bridge::LegFormat;
@@ -84,6 +86,9 @@ pub enum JoinError {
     /// No such meeting.
     #[error("there is no such meeting")]
     NoSuchMeeting,
+    /// It does not take place now, and does not run.
+    #[error("the meeting has not begun yet, or is over")]
+    NotNow,
     /// The meeting's rules forbid it.
     #[error(transparent)]
     Refused(Refusal),
@@ -266,13 +271,20 @@ impl Conference {
     fn meeting(&self, id: &MeetingId) -> Result<(MeetingHandle, ShardHandle), JoinError> {
         let settings = self.inner.directory.find(id).ok_or(JoinError::NoSuchMeeting)?;
         let id = &settings.id.clone();
-        let linger = self.inner.directory.booked(id).and_then(|it| linger_of(&it));
+        let booked = self.inner.directory.booked(id);
+        let linger = booked.as_ref().and_then(|it| linger_of(it));
         let shard = self.shard_of(id).ok_or(JoinError::Stopping)?;
         let mut meetings = self.lock();
         if meetings.stopping {
             return Err(JoinError::Stopping);
         }
         meetings.running.retain(|_, meeting| !meeting.is_over());
+        // Whoever has a token from the last time may go on with a meeting that runs late, and not have
+        // one of their own.
+        let now = Timestamp(now_ms());
+        if !meetings.running.contains_key(id) && booked.is_some_and(|it| !it.is_open(now)) {
+            return Err(JoinError::NotNow);
+        }
         let meeting = meetings.running.entry(id.clone()).or_insert_with(|| {
             let (clock, events) = (self.inner.clock.clone(), self.inner.events.clone());
             let mcu = self.inner.mcu.clone();

@@ -102,6 +102,7 @@ mod tests {
     use types::{LegLayout, RecordId};
 
     use super::*;
+    use crate::JoinError;
     use crate::access::Directory;
     use crate::booking::{DialOut, Identification, Meeting, MeetingKind, MeetingNumber, Schedule};
     use crate::dialling::{DialRefusal, DialledLeg, LegId};
@@ -205,6 +206,9 @@ mod tests {
         let cause = tokio::time::timeout(Duration::from_secs(15), ended).await.unwrap();
         assert_eq!(cause, EndCause::Ended);
         assert_eq!(*notebook.0.lock().unwrap(), ["weekly: sip:hall@pbx"]);
+        // Nor does it begin anew for whoever has a token from that time.
+        let again = conference.open(&MeetingId::parse("weekly").unwrap());
+        assert_eq!(again.err(), Some(JoinError::NotNow));
         upkeep.abort();
     }
 

@@ -35,7 +35,8 @@ impl AccessError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::Token(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
-            Self::Grant(_) | Self::Join(JoinError::NoSuchMeeting | JoinError::Refused(_)) => {
+            Self::Grant(_)
+            | Self::Join(JoinError::NoSuchMeeting | JoinError::NotNow | JoinError::Refused(_)) => {
                 StatusCode::FORBIDDEN
             }
             Self::Join(JoinError::Stopping | JoinError::NoPorts) => StatusCode::SERVICE_UNAVAILABLE,

@@ -300,9 +300,10 @@ fn description(
 fn refusal(error: &JoinError) -> lk::LeaveRequest {
     let reason = match error {
         JoinError::Stopping => lk::DisconnectReason::ServerShutdown,
-        JoinError::NoSuchMeeting | JoinError::NoPorts | JoinError::Refused(_) => {
-            lk::DisconnectReason::JoinFailure
-        }
+        JoinError::NoSuchMeeting
+        | JoinError::NotNow
+        | JoinError::NoPorts
+        | JoinError::Refused(_) => lk::DisconnectReason::JoinFailure,
     };
     lk::LeaveRequest { reason: reason as i32, ..Default::default() }
 }

@@ -96,15 +96,15 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let certificates = open_certificates(&config)?;
     let root = certificates.clone();
     let records = people.records();
-    let gateway =
-        room_systems::start(&config, &conference, certificates.as_deref(), records).await?;
-    let gateway = gateway.map(Arc::new);
+    let gateway = room_systems::start(&config, &conference, certificates.as_deref(), records);
+    let gateway = gateway.await?.map(Arc::new);
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)
         .with_conference(conference.clone())
         .with_dialler(dialler.clone())
         .with_people(people.clone(), !config.dev)
         .with_kept(keeper, bookings, keyring)
+        .with_public_url(config.http.public_url())
         .with_authority(move || root.as_ref().and_then(|it| it.root()));
     let in_clear = api::router_in_clear(api.clone());
     let routes =

@@ -106,9 +106,15 @@ impl Letter {
         let schedule = found.entity.schedule.as_ref();
         let timetable = schedule.map(|it| it.timetable()).transpose().map_err(invalid)?;
         let organizer = account(api, &found.entity.owner).await?;
-        let authority = authority(headers)?;
-        let scheme = if api.secure { "https" } else { "http" };
-        let link = format!("{scheme}://{authority}/m/{}", found.entity.alias);
+        let root = match &api.public_url {
+            Some(url) => url.clone(),
+            None => {
+                let scheme = if api.secure { "https" } else { "http" };
+                format!("{scheme}://{}", authority(headers)?)
+            }
+        };
+        let link = format!("{root}/m/{}", found.entity.alias);
+        let authority = root.split_once("//").map_or(root.as_str(), |it| it.1);
         let host = authority.rsplit_once(':').filter(|it| !it.1.ends_with(']'));
         let host = host.map_or(authority, |it| it.0).to_owned();
         Ok(Self { found, timetable, organizer, host, link })

@@ -342,16 +342,22 @@ pub async fn change(
     let who = caller.needs_one(&api, WRITE).await?;
     let (version, bookings) = (expected(&headers)?, api.bookings()?);
     let before = bookings.show(who, &id, version).await.map_err(kept_failed)?;
-    let wanted = changed(&fields(before.entity.clone()), body.read()?, &[])?;
-    let wanted = resolved(&api, wanted).await?.read()?;
-    if wanted.template != before.entity.template {
+    let wanted = wanted(&api, &before.entity, body.read()?).await?;
+    let found = bookings.change(who, before, wanted, now()).await.map_err(kept_failed)?;
+    Ok(Versioned(StatusCode::OK, found.version, found.into()))
+}
+
+/// A meeting as it is to be: what is left out stays, null takes away.
+async fn wanted(api: &Api, before: &Meeting, sent: Value) -> Result<Wanted, Problem> {
+    let wanted = changed(&fields(before.clone()), sent, &[])?;
+    let wanted = resolved(api, wanted).await?.read()?;
+    if wanted.template != before.template {
         let mut problems = Problems::new();
         let text = "a meeting keeps the template that it was made from";
         problems.add("template", ProblemCode::Conflict, text);
         return Err(invalid(problems));
     }
-    let found = bookings.change(who, before, wanted, now()).await.map_err(kept_failed)?;
-    Ok(Versioned(StatusCode::OK, found.version, found.into()))
+    Ok(wanted)
 }
 
 /// Removes a meeting; if it runs, it is over.
@@ -396,4 +402,24 @@ pub async fn personal(
     let (found, made) = api.bookings()?.personal(who, now()).await.map_err(kept_failed)?;
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
     Ok(Versioned(status, found.version, found.into()))
+}
+
+/// Changes one's own room: what is left out stays, null takes away. Alias, owner, schedule and who is
+/// called stay as they are.
+#[utoipa::path(patch, path = "/api/v1/account/meeting", tag = "meetings",
+    operation_id = "change_personal_meeting", params(("If-Match" = Option<String>, Header)),
+    request_body = MeetingChange, responses((status = 200, body = MeetingAnswer)),
+    security(("session" = ["meetings.personal.write"]), ("token" = ["meetings.personal.write"])))]
+pub async fn change_personal(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body<Value>,
+) -> Result<Versioned<MeetingAnswer>, Problem> {
+    let who = caller.needs(&api, Right::MeetingsPersonal).await?;
+    let (version, bookings) = (expected(&headers)?, api.bookings()?);
+    let before = bookings.show_personal(who, version).await.map_err(kept_failed)?;
+    let wanted = wanted(&api, &before.entity, body.read()?).await?;
+    let found = bookings.change_personal(who, before, wanted, now()).await.map_err(kept_failed)?;
+    Ok(Versioned(StatusCode::OK, found.version, found.into()))
 }

@@ -45,6 +45,11 @@ impl Booked {
         self.timetable.as_ref().map(|it| it.joining(now, EARLY, Duration::ZERO))
     }
 
+    /// Whether joining is open.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.joining(now).is_none_or(|it| matches!(it, Joining::Open(_)))
+    }
+
     /// The end of its last occurrence that has begun.
     pub(super) fn ended_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.timetable.as_ref()?.last(now).map(|it| it.end)

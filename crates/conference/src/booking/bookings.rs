@@ -172,10 +172,48 @@ impl Bookings {
         if after.alias != before.entity.alias {
             self.is_free(&after.alias)?;
         }
+        self.write(who, before, after, now).await
+    }
+
+    async fn write(
+        &self,
+        who: &Principal,
+        before: Found<Meeting>,
+        after: Meeting,
+        now: Timestamp,
+    ) -> Result<Found<Meeting>, KeptError> {
         let _telling = self.telling.lock().await;
         let changed = self.keeper.change(who, before, after, now).await?;
         self.directory.book(changed.clone());
         Ok(changed)
+    }
+
+    /// Changes the personal room of whoever asks, that was read. How it is called and when it takes
+    /// place stay, and so does whom it calls: that is for those who make meetings.
+    ///
+    /// # Errors
+    /// [`KeptError`].
+    pub async fn change_personal(
+        &self,
+        who: &Principal,
+        before: Found<Meeting>,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Found<Meeting>, KeptError> {
+        who.may(Right::MeetingsPersonal)?;
+        let after = self.with(before.entity.clone(), wanted).await?;
+        let mut problems = Problems::new();
+        let text = "a personal room keeps it";
+        for (field, kept) in [
+            ("alias", after.alias == before.entity.alias),
+            ("owner", after.owner == before.entity.owner),
+            ("schedule", after.schedule == before.entity.schedule),
+            ("settings.dial_out", after.settings.dial_out == before.entity.settings.dial_out),
+        ] {
+            problems.ensure(kept, field, ProblemCode::Conflict, text);
+        }
+        problems.into_result()?;
+        self.write(who, before, after, now).await
     }
 
     /// Removes a meeting that was read: nobody comes in any more.
@@ -241,6 +279,21 @@ impl Bookings {
             Some(found) => self.forget(who, &found, now).await,
             None => Ok(()),
         }
+    }
+
+    /// The personal room of whoever asks, of this version (`None`: whichever there is).
+    ///
+    /// # Errors
+    /// [`KeptError`]: that it was never asked for, too.
+    pub async fn show_personal(
+        &self,
+        who: &Principal,
+        version: Option<u64>,
+    ) -> Result<Found<Meeting>, KeptError> {
+        who.may(Right::MeetingsPersonal)?;
+        let found = self.personal_of(&who.account).await?;
+        let found = found.ok_or_else(|| KeptError::missing::<Meeting>("of one's own yet"))?;
+        self.keeper.get(&found.id, version).await
     }
 
     async fn personal_of(&self, owner: &RecordId) -> Result<Option<Found<Meeting>>, StoreError> {

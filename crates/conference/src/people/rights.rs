@@ -39,6 +39,8 @@ pub enum Right {
     MeetingsOwn,
     /// Make, change and remove one's own meetings.
     MeetingsOwnWrite,
+    /// Change one's own personal room.
+    MeetingsPersonal,
     /// See everybody's meetings.
     MeetingsRead,
     /// Make, change and remove everybody's meetings, and templates.
@@ -101,6 +103,12 @@ pub const TABLE: &[Row] = &[
         "meetings.own.write",
         "make, change and remove one's own meetings",
         &[Administrator, Organiser],
+    ),
+    (
+        Right::MeetingsPersonal,
+        "meetings.personal.write",
+        "change one's own personal room",
+        &[Administrator, Operator, Organiser, User],
     ),
     (Right::MeetingsRead, "meetings.read", "see everybody's meetings", &[Administrator, Operator]),
     (
@@ -266,8 +274,9 @@ mod tests {
             TABLE.iter().filter(|it| it.3.contains(&role)).map(|it| it.1).collect()
         };
         assert_eq!(rights(Auditor), ["own", "audit.read"]);
-        assert_eq!(rights(User), ["own", "meetings.own.read", "contacts.read"]);
-        let configures = |it: &&str| it.ends_with(".write");
+        let room = "meetings.personal.write";
+        assert_eq!(rights(User), ["own", "meetings.own.read", room, "contacts.read"]);
+        let configures = |it: &&str| it.ends_with(".write") && *it != room;
         assert_eq!(rights(Operator).iter().find(|it| configures(it)), None);
         assert!("root".parse::<AccountRole>().is_err());
     }

@@ -69,9 +69,11 @@ impl Refused {
             | Self::NoSuchMeeting(_)
             | Self::NoRoomSystems(_)
             | Self::TooManyPins
-            | Self::Join(JoinError::NoSuchMeeting | JoinError::Refused(Refusal::NotEncrypted)) => {
-                Status::NOT_FOUND
-            }
+            | Self::Join(
+                JoinError::NoSuchMeeting
+                | JoinError::NotNow
+                | JoinError::Refused(Refusal::NotEncrypted),
+            ) => Status::NOT_FOUND,
             Self::Join(JoinError::Stopping | JoinError::NoPorts) => Status::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Refused(Refusal::MeetingFull { .. })) => Status::BUSY_HERE,
             Self::Join(JoinError::Refused(_)) => Status::FORBIDDEN,

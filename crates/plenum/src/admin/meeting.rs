@@ -61,8 +61,11 @@ pub enum Command {
         #[arg(long, value_parser = ["en", "ru"], default_value = "en")]
         language: String,
     },
-    /// Show one's own room, which is made at the first time.
-    Personal,
+    /// Show one's own room, which is made at the first time, or change it.
+    Personal {
+        #[command(flatten)]
+        options: Box<Options>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -185,8 +188,14 @@ pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
         Command::Invitation { meeting, ics, language } => {
             invitation(&remote, &meeting, ics, language, common).await?;
         }
-        Command::Personal => {
-            let room = remote.send(Method::PUT, "/api/v1/account/meeting", json!({})).await?;
+        Command::Personal { options } => {
+            let path = "/api/v1/account/meeting";
+            let room = remote.send(Method::PUT, path, json!({})).await?;
+            let fields = options.fields(&remote).await?;
+            let room = match fields.is_empty() {
+                true => room,
+                false => remote.send(Method::PATCH, path, fields.into()).await?,
+            };
             show(common, &room);
         }
     }

@@ -128,6 +128,11 @@ impl Config {
             let message = "`certificate` and `private_key` go together: give both or neither";
             return conflict("[http]", message.to_owned());
         }
+        if self.http.public_url.as_ref().is_some_and(|it| it.target() != "/") {
+            let message = "`public_url` is a server's, such as \"https://meet.example.org\": the page \
+                           has no other place than its root";
+            return conflict("[http]", message.to_owned());
+        }
         if !self.webhook.urls.is_empty() {
             match &self.webhook.key {
                 None => {
@@ -261,6 +266,13 @@ fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, Con
         });
     }
     Ok(meetings)
+}
+
+impl Http {
+    /// How people reach this server, where that is known: `https://host`.
+    pub fn public_url(&self) -> Option<String> {
+        Some(self.public_url.as_ref()?.server.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ section! {
         /// Where HTTPS listens, or "off", as behind a proxy that does TLS. Browsers give a camera
         /// to pages over HTTPS (or on localhost) only.
         tls_listen: Listen = Listen::At(everywhere(7443)), dev Listen::Off;
+        /// How people reach this server: what invitations name. Left out, it is what whoever asks for
+        /// an invitation has in the address bar.
+        public_url: Option<Address> = None, example "https://meet.example.org";
         /// The certificate for HTTPS and SIP over TLS, PEM, with its chain. It is read anew on
         /// SIGHUP. Left out, a local authority issues one: browsers then need its root certificate,
         /// from /authority.pem or as `plenum authority` prints it.

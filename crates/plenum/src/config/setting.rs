@@ -79,6 +79,7 @@ macro_rules! by_from_str {
 
 by_from_str! {
     SocketAddr: Text, "an IP address and a port, such as \"0.0.0.0:7880\" or \"[::]:7880\"";
+    Address: Text, "http://host or https://host";
     u16: Number, "a whole number from 0 to 65535";
     u32: Number, "a whole number from 0 to 4294967295";
     bool: Flag, "true or false";
