@@ -69,7 +69,9 @@ const ALWAYS_ON: [&str; 8] = [
 #[test]
 fn an_organiser_books_a_weekly_meeting_that_guests_join_by_link_and_number() {
     let story = Story::begin("an_organiser_books_a_weekly_meeting");
-    let server = Server::start_public(&story, "");
+    // It follows the section [http] that the story begins with.
+    let public = "public_url = \"https://meet.example.org\"\n";
+    let server = Server::start_public(&story, public);
     let house = House::of(&story, &server);
     let [olga, uta] = ["olga", "uta"].map(|name| house.person(name, "organiser"));
     house.admin.json(&[
@@ -108,7 +110,13 @@ fn an_organiser_books_a_weekly_meeting_that_guests_join_by_link_and_number() {
     }
 
     let text = olga.run(&["meeting", "invitation", &number], "").printed;
-    for part in ["/m/weekly", "olga invites you", "**PIN@", "every week"] {
+    for part in [
+        "Link: https://meet.example.org/m/weekly",
+        "@meet.example.org",
+        "olga invites you",
+        "**PIN@",
+        "every week",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let russian = olga.run(&["meeting", "invitation", "weekly", "--language", "ru"], "").printed;

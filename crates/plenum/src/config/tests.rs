@@ -283,6 +283,9 @@ fn secrets_and_pins_are_refused_without_being_shown() {
 fn what_contradicts_itself_is_refused() {
     for (name, text, said) in [
         ("half", "[http]\ncertificate = 'a.pem'", "`certificate` and `private_key` go together"),
+        ("public", "[http]\npublic_url = 'https://a/b'", "the page has no other place"),
+        ("sealed", "[[meeting]]\nid = 'a'\ne2ee = true", "`e2ee` keeps room systems out"),
+        ("narrow", "[[meeting]]\nid = 'a'\nkbps = 10", "`kbps` is 0, or 64 at least"),
         ("span", "[rtp]\nport_min = 3000\nport_max = 3002", "no room for one call"),
         ("order", "[rtp]\nport_min = 3000\nport_max = 2000", "no room for one call"),
         ("end", "[sfu]\nudp_port = 65535\nshards = 2", "do not all exist"),
