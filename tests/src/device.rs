@@ -74,6 +74,8 @@ pub struct Device {
     call: Call,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// From where and to where the reports on pictures go.
+    reports: (UdpSocket, SocketAddr),
     /// When its clip and its sound began.
     pub began: Instant,
     /// What the wall clock said then.
@@ -99,6 +101,7 @@ impl Device {
         let (began, began_at) = (Instant::now(), SystemTime::now());
         let [audio, audio_rtcp, video, video_rtcp] = sockets;
         let clone = |socket: &UdpSocket| socket.try_clone().expect("a socket");
+        let reports = (clone(&video_rtcp), remotes[3]);
         let sender = Sender {
             shared: shared.clone(),
             sockets: [clone(&audio), clone(&audio_rtcp), clone(&video), clone(&video_rtcp)],
@@ -114,7 +117,7 @@ impl Device {
             listen(&shared, PICTURE, video),
             listen(&shared, PICTURE, video_rtcp),
         ];
-        Self { call, shared, threads, began, began_at }
+        Self { call, shared, threads, reports, began, began_at }
     }
 
     /// Its encoder begins anew, with another clip: another source, other numbers.
@@ -133,6 +136,30 @@ impl Device {
     /// What came since its beginning, sound and picture.
     pub fn heard(&self) -> [Heard; 2] {
         self.state().heard.clone()
+    }
+
+    /// Asks for a picture of so many bits a second at most, headers of 40 bytes a packet included
+    /// (TMMBR, RFC 5104 section 4.2.1).
+    ///
+    /// # Panics
+    /// When no picture came yet.
+    pub fn wants_at_most(&self, bits: u32) {
+        let [_, picture] = self.heard();
+        let source = picture.packets.last().expect("a picture").header.ssrc;
+        let exponent = bits.ilog2().saturating_sub(16);
+        let limit = exponent << 26 | (bits >> exponent) << 9 | 40;
+        let words = [0x83cd_0004, 1, 0, source, limit];
+        let message: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+        let (socket, to) = &self.reports;
+        socket.send_to(&message, to).expect("it is sent");
+    }
+
+    /// Bits a second of the picture's payload that came in the last seconds.
+    pub fn picture_rate(&self, seconds: f64) -> f64 {
+        let since = Instant::now() - Duration::from_secs_f64(seconds);
+        let [_, picture] = self.heard();
+        let came = picture.packets.iter().rev().take_while(|it| it.arrival > since);
+        came.map(|it| it.payload.len() as f64 * 8.0).sum::<f64>() / seconds
     }
 
     /// Waits until it has sent for so long.

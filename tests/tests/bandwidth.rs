@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tests::analyse;
 use tests::browser::Browser;
-use tests::media::{BLUE, GREEN, Mark, RED};
+use tests::device::Device;
+use tests::media::{BLUE, GREEN, Mark, RED, h264_clip};
 use tests::person::Person;
 use tests::server::Server;
 use tests::story::Story;
@@ -113,7 +113,7 @@ fn a_meeting_of_64_kilobits_is_for_voices() {
             ?.getTrackPublication('camera')?.track?.streamState ?? null"
     );
     wait::until("green is told that no picture comes", PATIENCE, || {
-        (green.evaluate(&state) == Value::from("paused")).then_some(())
+        (green.evaluate(&state) == "paused").then_some(())
     });
     green.wait_for(&format!("[data-tile][data-identity={red:?}][data-held]"));
     green.screenshot(&story, "held.png", None);
@@ -122,5 +122,28 @@ fn a_meeting_of_64_kilobits_is_for_voices() {
     assert!(level > -40.0, "green hears red at {level} dB");
     let received = rates(green, 4.0)[1];
     assert!(received <= 64.0 * SWING, "{received} kbit/s");
+    server.stop();
+}
+
+#[test]
+fn a_room_system_that_asks_for_less_is_sent_less() {
+    let story = Story::begin("a_room_system_that_asks_for_less_is_sent_less");
+    let server = Server::start(&story);
+    let people = in_meeting("demo", &server, &[(RED, "busy-red"), (GREEN, "busy-green")]);
+    let device = Device::dial(&server.dial("demo", "udp"), h264_clip(BLUE, "baseline"), |_| 0.0);
+    let reaches = |what: &str, bits: std::ops::Range<f64>| {
+        wait::until(what, PATIENCE, || {
+            let rate = device.picture_rate(2.0);
+            println!("{what}: {rate:.0} bit/s");
+            bits.contains(&rate).then_some(())
+        });
+    };
+    reaches("two busy pictures take what was agreed", 800_000.0..3_000_000.0);
+    device.wants_at_most(300_000);
+    reaches("the room is sent what it asked for", 150_000.0..320_000.0);
+    device.wants_at_most(20_000_000);
+    reaches("it takes more again", 800_000.0..3_000_000.0);
+    device.hang_up();
+    drop(people);
     server.stop();
 }

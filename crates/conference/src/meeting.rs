@@ -496,6 +496,7 @@ impl Meeting {
             | PeerEvent::Data { .. }
             | PeerEvent::TrackNeedsKeyFrame(_)
             | PeerEvent::LegNeedsKeyFrame
+            | PeerEvent::LegPath(_)
             | PeerEvent::TrackForwarded(_)
             | PeerEvent::TrackUnfit(_)
             | PeerEvent::KeyFrameBySignalling

@@ -367,12 +367,23 @@ pub enum PeerEvent {
     TrackForwarded(TrackId),
     /// The leg cannot take this track as it is, and gets no more of it.
     TrackUnfit(TrackId),
+    /// What the leg says of the way to it.
+    LegPath(LegPath),
     /// The leg understands requests for key frames in signalling alone, and one is needed.
     KeyFrameBySignalling,
     /// Whether the leg's picture can go to browsers as it is.
     Forwardable(bool),
     /// A key was pressed on the leg's remote or phone.
     Tone(rtp::payload::audio::Tone),
+}
+
+/// What a room system says of the way to it, by which the rate of its picture follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LegPath {
+    /// Share of our packets that it lost since its last report, 0 to 1.
+    Loss(f32),
+    /// Bits a second of a picture that it takes at most, without headers (TMMBR of RFC 5104, REMB).
+    AtMost(u64),
 }
 
 /// Why a peer is gone.

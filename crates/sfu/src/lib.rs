@@ -15,8 +15,8 @@ mod stun;
 pub mod transport;
 
 pub use command::{
-    AudioHints, CloseReason, Command, DataChannel, NetworkFigures, Origin, PeerEvent, PeerEvents,
-    Publication, TrackLabel,
+    AudioHints, CloseReason, Command, DataChannel, LegPath, NetworkFigures, Origin, PeerEvent,
+    PeerEvents, Publication, TrackLabel,
 };
 pub use driver::ShardHandle;
 pub use shard::{LegTransmit, Shard, ShardCounters, Transmit};

@@ -17,6 +17,7 @@ use rtp::lane::MediaPacket;
 use rtp::payload::audio::Tone;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::Suite;
+use sfu::LegPath;
 use sfu::transport::plain::{Leg, LegMedia, LegNumbers, LegOut, LegPort, LegStream, SrtpKeys};
 use types::{AudioCodec, Codec, Identity, MediaKind, MeetingId, ParticipantKind, VideoCodec};
 
@@ -488,6 +489,8 @@ impl LegOut for Got {
     fn tone(&mut self, _: Tone) {}
 
     fn forwardable(&mut self, _: bool) {}
+
+    fn path(&mut self, _: LegPath) {}
 
     fn silent(&mut self) {}
 }

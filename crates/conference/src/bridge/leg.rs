@@ -4,9 +4,10 @@ use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, VideoFormat};
 use room::{Command, ParticipantView};
 use rtp::lane::lane;
 use sfu::transport::plain::PictureLimits;
-use sfu::{Origin, ShardHandle};
+use sfu::{LegPath, Origin, ShardHandle};
 use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec};
 
+use super::rate::Rate;
 use super::source::{VIDEO_LANE, is_muted, of_peer};
 
 /// Packets of sound in a lane to a shard.
@@ -77,6 +78,7 @@ pub(super) struct Leg {
     picture: Raw<VideoCodec>,
     forwardable: Option<bool>,
     format: LegFormat,
+    rate: Rate,
     view: View,
     layout: Layout,
     audio_sink: SinkId,
@@ -113,6 +115,7 @@ impl Leg {
             picture: Raw { track: video, codec: None },
             forwardable: None,
             format: LegFormat::default(),
+            rate: Rate::default(),
             view: View::default(),
             layout: Layout::Grid,
             audio_sink: sinks.next(),
@@ -151,16 +154,44 @@ impl Leg {
             }
         }
         if before.video != format.video {
+            self.rate = Rate::default();
             // Whether it still fits is another question now.
             self.end_untouched(shard);
             self.compose(bridge, shard);
         }
     }
 
+    /// The room system says how its picture comes through. Whether that is news for what it sees:
+    /// what comes from a browser untouched has the browser's rate.
+    pub(super) fn hears_of_path(
+        &mut self,
+        news: LegPath,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+    ) -> bool {
+        let Some(VideoFormat { bitrate, .. }) = self.format.video else { return false };
+        let was_free = self.rate.is_free(bitrate);
+        if !self.rate.hear(news, bitrate) {
+            return false;
+        }
+        tracing::debug!(peer = %self.peer, bits = self.rate.of(bitrate), "the rate follows the path");
+        if self.view.made.is_some() {
+            self.compose(bridge, shard);
+        }
+        was_free != self.rate.is_free(bitrate)
+    }
+
+    /// The picture that it takes, as much of it as comes through.
+    fn picture_now(&self) -> Option<VideoFormat> {
+        let format = self.format.video?;
+        Some(VideoFormat { bitrate: self.rate.of(format.bitrate), ..format })
+    }
+
     /// Lets the `mcu` make the picture that it takes.
     fn compose(&mut self, bridge: &Bridge, shard: &ShardHandle) {
-        let before = std::mem::replace(&mut self.view.made, self.format.video);
-        match (before, self.format.video) {
+        let now = self.picture_now();
+        let before = std::mem::replace(&mut self.view.made, now);
+        match (before, now) {
             (before, after) if before == after => {}
             (Some(before), Some(after)) if before.codec == after.codec => {
                 bridge.change_video_sink(self.video_sink, after, self.layout);
@@ -192,7 +223,7 @@ impl Leg {
             let format = self.format.video.filter(|it| it.codec == codec)?;
             Some((track, format)).filter(|it| self.view.unfit != Some(*it))
         };
-        let wish = alone.and_then(fits);
+        let wish = alone.and_then(fits).filter(|it| self.rate.is_free(it.1.bitrate));
         if wish == self.view.untouched {
             return;
         }

@@ -5,6 +5,7 @@
 //! whatever is wired differ no more from what should be: there is no way to forget a case.
 
 mod leg;
+mod rate;
 mod source;
 
 use std::collections::BTreeMap;
@@ -246,6 +247,7 @@ impl MeetingBridge {
                 leg.is_unfit(*track, bridge, &self.shard);
                 true
             }
+            PeerEvent::LegPath(news) => leg.hears_of_path(*news, bridge, &self.shard),
             PeerEvent::LegNeedsKeyFrame => {
                 leg.needs_key_frame(bridge, &self.shard);
                 false

@@ -10,7 +10,7 @@ use types::{Codec, MediaKind, PeerId, TrackId};
 
 use super::Shard;
 use super::untouched::Untouched;
-use crate::command::{CloseReason, Command, Origin, PeerEvent, PeerEvents};
+use crate::command::{CloseReason, Command, LegPath, Origin, PeerEvent, PeerEvents};
 use crate::core::SinkId;
 use crate::transport::plain::{Leg, LegCounters, LegMedia, LegOut, LegPort};
 
@@ -434,6 +434,10 @@ impl LegOut for Polled<'_> {
 
     fn forwardable(&mut self, yes: bool) {
         self.taken.push(Taken::Event(PeerEvent::Forwardable(yes)));
+    }
+
+    fn path(&mut self, news: LegPath) {
+        self.taken.push(Taken::Event(PeerEvent::LegPath(news)));
     }
 
     fn silent(&mut self) {

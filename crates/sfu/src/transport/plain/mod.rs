@@ -26,6 +26,8 @@ use rtp::rtcp::NtpClock;
 use rtp::srtp::{SrtpError, Suite};
 use types::{AudioCodec, Codec, MediaKind, VideoCodec};
 
+use crate::command::LegPath;
+
 pub(crate) use fit::Fit;
 pub use fit::PictureLimits;
 use reports::PeerClock;
@@ -181,6 +183,8 @@ pub trait LegOut {
     /// Whether every browser can decode the picture as it comes. Said with the first packet that
     /// tells, and at each change.
     fn forwardable(&mut self, yes: bool);
+    /// What the peer says of the way to it; at most five times a second of each kind.
+    fn path(&mut self, news: LegPath);
     /// Nothing was heard for 30 s of a peer that may send. Said once for each such silence.
     fn silent(&mut self);
 }
@@ -274,6 +278,7 @@ enum Event {
     KeyFrameBySignalling,
     Tone(Tone),
     Forwardable(bool),
+    Path(LegPath),
     Silent,
 }
 
@@ -289,6 +294,7 @@ impl Event {
             Self::KeyFrameBySignalling => out.key_frame_by_signalling(),
             Self::Tone(tone) => out.tone(tone),
             Self::Forwardable(yes) => out.forwardable(yes),
+            Self::Path(news) => out.path(news),
             Self::Silent => out.silent(),
         }
     }

@@ -5,6 +5,24 @@ use std::time::{Duration, Instant};
 /// An encoder that makes key frames more often than this makes little else.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Nobody's rate has to follow news that are younger than this.
+const PACE: Duration = Duration::from_millis(200);
+
+/// Lets news pass at a pace; what comes sooner is passed over: whoever means it says it again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace(Option<Instant>);
+
+impl Pace {
+    /// Whether this is to be heard; it has then been.
+    pub fn passes(&mut self, now: Instant) -> bool {
+        let passes = self.0.is_none_or(|last| now >= last + PACE);
+        if passes {
+            self.0 = Some(now);
+        }
+        passes
+    }
+}
+
 /// Lets one request pass in 500 ms; what comes sooner is put off, all of it as one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pacer {

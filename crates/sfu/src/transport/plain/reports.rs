@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rtp::rtcp::{CompoundBuilder, NtpTime, ReportBlock, Rtcp, SenderInfo};
+use rtp::rtcp::{BitrateLimit, CompoundBuilder, NtpTime, ReportBlock, Rtcp, SenderInfo};
 use types::MediaKind;
 
 use super::stream::Stream;
 use super::{Event, LegPort, Shared};
+use crate::command::LegPath;
 use crate::transport::webrtc::capture::{Report, SenderClock};
 
 /// Seconds from 1900, where NTP begins, to 1970.
@@ -21,6 +22,8 @@ pub const FIRST_REPORT: Duration = Duration::from_secs(1);
 const INTERVAL_MS: u64 = 2500;
 /// Either way, so that legs that began together do not report together.
 const JITTER_MS: u64 = 500;
+/// Bytes of payload in a packet of a picture, next to which its headers count.
+const PACKET: u64 = 1_200;
 
 /// When the next report follows, by who reports and how often it has.
 pub fn report_interval(ssrc: u32, count: u32) -> Duration {
@@ -97,22 +100,51 @@ impl Stream {
                         self.wanted_of_us.ask();
                     }
                 }
-                // We keep no packets to send again, the `mcu` has its own rate, and names are
-                // of no use where there is one peer.
-                Rtcp::Nack { .. }
-                | Rtcp::Cname { .. }
-                | Rtcp::Remb { .. }
-                | Rtcp::Tmmbr { .. }
-                | Rtcp::Tmmbn { .. } => {}
+                Rtcp::Tmmbr { sender, limits } => {
+                    let ours = |it: &&BitrateLimit| [0, self.egress.ssrc].contains(&it.ssrc);
+                    if let Some(limit) = limits.iter().find(ours) {
+                        self.take_limit(sender, *limit, now, shared);
+                    }
+                }
+                Rtcp::Remb { bitrate, sources } => {
+                    let ours = sources.is_empty() || sources.contains(&self.egress.ssrc);
+                    let [_, limits] = &mut self.said;
+                    if ours && self.kind == MediaKind::Video && limits.passes(now) {
+                        shared.push(Event::Path(LegPath::AtMost(bitrate)));
+                    }
+                }
+                // We keep no packets to send again, we limit nobody, and names are of no use where
+                // there is one peer.
+                Rtcp::Nack { .. } | Rtcp::Cname { .. } | Rtcp::Tmmbn { .. } => {}
             }
         }
     }
 
-    fn take_blocks(&mut self, blocks: &[ReportBlock], now: Instant, shared: &Shared) {
+    fn take_blocks(&mut self, blocks: &[ReportBlock], now: Instant, shared: &mut Shared) {
         for block in blocks.iter().filter(|block| block.ssrc == self.egress.ssrc) {
             self.egress.stats.on_report(block, &shared.ntp, now);
             self.egress.remote_lost = block.lost;
+            let [losses, _] = &mut self.said;
+            if self.kind == MediaKind::Video && losses.passes(now) {
+                let lost = f32::from(block.fraction_lost) / 256.0;
+                shared.push(Event::Path(LegPath::Loss(lost)));
+            }
         }
+    }
+
+    /// Takes a limit of the peer's, and tells it so: until then it asks again (RFC 5104 section
+    /// 3.5.4).
+    fn take_limit(&mut self, sender: u32, limit: BitrateLimit, now: Instant, shared: &mut Shared) {
+        let [_, limits] = &mut self.said;
+        if self.kind != MediaKind::Video || !limits.passes(now) {
+            return;
+        }
+        let whole = PACKET + u64::from(limit.overhead);
+        let payload = u128::from(limit.bitrate) * u128::from(PACKET) / u128::from(whole);
+        let payload = u64::try_from(payload).unwrap_or(u64::MAX);
+        shared.push(Event::Path(LegPath::AtMost(payload)));
+        let bound = BitrateLimit { ssrc: sender, ..limit };
+        self.report(now, shared, |compound| compound.tmmbn(&[bound]));
     }
 
     /// Sends a compound: our report, and what `finish` puts after it.

@@ -13,7 +13,7 @@ use types::MediaKind;
 use super::egress::Egress;
 use super::ingress::{Format, Ingress, Refusal, Taken};
 use super::latch::Latch;
-use super::pacer::Pacer;
+use super::pacer::{Pace, Pacer};
 use super::reports::FIRST_REPORT;
 use super::{Discarded, Event, LegPort, LegStream, Shared, SrtpKeys, StreamCounters};
 
@@ -40,6 +40,8 @@ pub struct Stream {
     /// When it was first asked for the key frame that has not come yet.
     unanswered: Option<Instant>,
     pub fir_seq: u8,
+    /// What it says of losses, and of limits.
+    pub said: [Pace; 2],
     discarded: Discarded,
 }
 
@@ -150,6 +152,7 @@ impl Stream {
             wanted_of_peer: Pacer::default(),
             unanswered: None,
             fir_seq: 0,
+            said: Default::default(),
             discarded: Discarded::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Two legs talk to each other, or a hand-made peer to one; all in virtual time.
 
+mod path;
 mod pictures;
 pub mod support;
 mod trust;

@@ -95,6 +95,7 @@ pub struct Got {
     pub tones: Vec<Tone>,
     pub forwardable: Vec<bool>,
     pub silent: usize,
+    pub path: Vec<LegPath>,
     /// How many packets of all came before each new beginning.
     pub begun_anew: Vec<(MediaKind, usize)>,
 }
@@ -147,6 +148,10 @@ impl LegOut for Got {
 
     fn forwardable(&mut self, yes: bool) {
         self.forwardable.push(yes);
+    }
+
+    fn path(&mut self, news: LegPath) {
+        self.path.push(news);
     }
 
     fn silent(&mut self) {
