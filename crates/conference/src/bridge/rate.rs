@@ -78,11 +78,11 @@ mod tests {
     fn what_is_lost_takes_half_of_it_from_the_rate_and_it_comes_back_slowly() {
         let mut rate = Rate::default();
         assert!(!rate.hear(Loss(0.05), AGREED) && rate.is_free(AGREED), "that happens");
-        assert!(rate.hear(Loss(0.2), AGREED));
-        assert_eq!(rate.of(AGREED), 900_000);
+        assert!(rate.hear(Loss(0.25), AGREED));
+        assert_eq!(rate.of(AGREED), 875_000);
         assert!(!rate.hear(Loss(0.05), AGREED), "neither up nor down");
         assert!(rate.hear(Loss(0.5), AGREED));
-        assert_eq!(rate.of(AGREED), 675_000);
+        assert_eq!(rate.of(AGREED), 656_250);
         let reports = (0..).take_while(|_| rate.hear(Loss(0.0), AGREED)).count();
         assert!((4..=8).contains(&reports) && rate.is_free(AGREED), "{reports} reports");
         for _ in 0..100 {

@@ -5,11 +5,12 @@
 
 mod bridge;
 mod dialing;
+mod flood;
 mod hostile;
 mod house;
 mod limits;
 mod lobby;
 mod peers;
 mod raw;
-mod rfc4475;
 mod scripted;
+mod torture;
