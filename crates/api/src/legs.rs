@@ -85,7 +85,7 @@ pub async fn call(
     let Allowed { meeting, dialler, actor } = allowed(&api, &id, &headers)?;
     let Json(body) = body.map_err(unreadable)?;
     let layout = body.layout.as_deref().map(read_layout).transpose()?;
-    let dialled = dialler.dial(&meeting, &body.address, layout);
+    let dialled = dialler.dial(&meeting, &body.address, layout).await;
     if let Some(note) = Note::of(&api, actor, from, "leg.dial", &meeting) {
         // What was asked for and not dialled may hold a PIN: it is not written down.
         let note = match &dialled {
@@ -217,6 +217,9 @@ fn refused(refusal: DialRefusal) -> Problem {
         DialRefusal::NotRegistered => (StatusCode::CONFLICT, "not_registered"),
         DialRefusal::NotEncrypted => (StatusCode::CONFLICT, "not_encrypted"),
         DialRefusal::Forbidden => (StatusCode::FORBIDDEN, "address_forbidden"),
+        DialRefusal::ByRule { .. } => (StatusCode::FORBIDDEN, "forbidden_by_rule"),
+        DialRefusal::TrunkFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "trunk_full"),
+        DialRefusal::TrunkUnusable { .. } => (StatusCode::CONFLICT, "trunk_unusable"),
         DialRefusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_calls"),
         DialRefusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };

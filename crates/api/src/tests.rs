@@ -225,8 +225,9 @@ async fn the_authoritys_root_is_handed_out_in_clear_too_where_there_is_one() {
 /// Calls everything but what begins with `forbidden`.
 struct Calls;
 
+#[async_trait::async_trait]
 impl Dialler for Calls {
-    fn dial(
+    async fn dial(
         &self,
         meeting: &MeetingId,
         address: &str,

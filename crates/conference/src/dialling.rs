@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use async_trait::async_trait;
 use room::Refusal;
 use serde::Serialize;
 use types::{Identity, LegLayout, MeetingId};
@@ -76,7 +77,7 @@ pub struct DialledLeg {
 }
 
 /// Why nothing was dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialRefusal {
     /// No such meeting.
     #[error("there is no such meeting")]
@@ -94,8 +95,26 @@ pub enum DialRefusal {
     #[error("{}", Refusal::NotEncrypted)]
     NotEncrypted,
     /// No rule lets it be dialled.
-    #[error("no rule of `allow_dial` in [sip] lets this address be dialled")]
+    #[error("no dial rule and no rule of `allow_dial` in [sip] lets this address be dialled")]
     Forbidden,
+    /// A dial rule says no.
+    #[error("the dial rule {rule:?} forbids this call")]
+    ByRule {
+        /// Its name.
+        rule: String,
+    },
+    /// As many calls go over the trunk as may.
+    #[error("as many calls as may be go over the trunk {trunk:?}: try again later")]
+    TrunkFull {
+        /// Its name.
+        trunk: String,
+    },
+    /// The trunk that a dial rule names is not there, or its password cannot be read.
+    #[error("the trunk of the dial rule {rule:?} cannot be used; the log says why")]
+    TrunkUnusable {
+        /// The rule's name.
+        rule: String,
+    },
     /// As many calls as there may be are up or remembered.
     #[error("too many calls: try again later")]
     TooMany,
@@ -105,6 +124,7 @@ pub enum DialRefusal {
 }
 
 /// Who calls room systems.
+#[async_trait]
 pub trait Dialler: Send + Sync {
     /// Calls an address into a meeting. Without a layout its picture is arranged as the meeting's
     /// room systems' are. The call goes on by itself; what becomes of it,
@@ -112,7 +132,7 @@ pub trait Dialler: Send + Sync {
     ///
     /// # Errors
     /// [`DialRefusal`]; then nothing was dialled.
-    fn dial(
+    async fn dial(
         &self,
         meeting: &MeetingId,
         address: &str,

@@ -34,12 +34,14 @@ pub async fn look_after(conference: Conference, dialler: Option<Arc<dyn Dialler>
         for meeting in running {
             let Some(booked) = conference.directory().booked(meeting.id()) else { continue };
             let now = Timestamp(now_ms());
-            let known = known.entry(meeting.sid().to_owned()).or_insert_with(|| {
-                if let Some(dialler) = &dialler {
-                    call(&**dialler, meeting.id(), &booked);
-                }
-                Known { ending: Ending::new(now), settings: meeting.begun_with().clone() }
+            let begins = !known.contains_key(meeting.sid());
+            let known = known.entry(meeting.sid().to_owned()).or_insert_with(|| Known {
+                ending: Ending::new(now),
+                settings: meeting.begun_with().clone(),
             });
+            if let Some(dialler) = dialler.as_deref().filter(|_| begins) {
+                call(dialler, meeting.id(), &booked).await;
+            }
             if known.settings != booked.settings {
                 let before = std::mem::replace(&mut known.settings, booked.settings.clone());
                 apply(&meeting, &before, &booked.settings);
@@ -83,9 +85,9 @@ fn apply(meeting: &MeetingHandle, before: &MeetingSettings, after: &MeetingSetti
     }
 }
 
-fn call(dialler: &dyn Dialler, meeting: &MeetingId, booked: &Booked) {
+async fn call(dialler: &dyn Dialler, meeting: &MeetingId, booked: &Booked) {
     for out in &booked.meeting.settings.dial_out {
-        if let Err(refusal) = dialler.dial(meeting, out.address.as_str(), None) {
+        if let Err(refusal) = dialler.dial(meeting, out.address.as_str(), None).await {
             tracing::warn!(%meeting, %refusal, "a room system of the meeting is not called");
         }
     }
@@ -114,8 +116,9 @@ mod tests {
     #[derive(Default)]
     struct Notebook(Mutex<Vec<String>>);
 
+    #[async_trait::async_trait]
     impl Dialler for Notebook {
-        fn dial(
+        async fn dial(
             &self,
             meeting: &MeetingId,
             address: &str,

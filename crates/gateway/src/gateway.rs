@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use conference::access::{DialPattern, Limiter, Rate};
-use conference::store::Records;
-use conference::telephony::Present;
+use conference::kept::Keeper;
+use conference::telephony::{CallAddress, Decision, Present, Trunk};
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
 use room::{Command, LAYOUT_ATTRIBUTE, MemberChange};
 use tokio::sync::mpsc;
@@ -16,9 +17,11 @@ use tracing::Instrument;
 use types::{LegLayout, MeetingId, RecordId};
 
 use crate::leg::{self, Caller, DialledLegs, MediaRules, Place};
+use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
-    Flow, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target, Transport,
+    Flow, Hop, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target,
+    Transport,
 };
 
 /// How long all calls together may take to end.
@@ -54,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) endpoint: SipEndpoint,
     pub(crate) dialled: DialledLegs,
     pub(crate) registrar: Option<Arc<Registrar>>,
+    pub(crate) plan: Option<Plan>,
     allow_dial: Vec<DialPattern>,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
@@ -64,18 +68,19 @@ pub(crate) struct Shared {
 }
 
 impl Gateway {
-    /// Listens for calls, and lets them into the conference's meetings. The devices among `records`
-    /// may register; without these nobody can.
+    /// Listens for calls, and lets them into the conference's meetings. Of what is kept the devices may
+    /// register, and dial rules and trunks say where calls go; without a keeper there are none.
     ///
     /// # Errors
     /// [`StartError`]: nothing listens then.
     pub async fn start(
         config: GatewayConfig,
         conference: Conference,
-        records: Option<Records>,
+        keeper: Option<Keeper>,
     ) -> Result<Self, StartError> {
         let (sender, registers) = mpsc::channel(REGISTERS);
-        let registrar = records.map(|it| Registrar::new(it, Instant::now())).transpose();
+        let registrar = keeper.as_ref().map(|it| it.records().clone());
+        let registrar = registrar.map(|it| Registrar::new(it, Instant::now())).transpose();
         let registrar = registrar.map_err(|error| StartError::Stack(error.into()))?;
         let registers_here = registrar.is_some().then_some(sender);
         let sip = SipConfig { registers: registers_here, ..config.sip };
@@ -84,6 +89,7 @@ impl Gateway {
             endpoint,
             dialled: DialledLegs::default(),
             registrar: registrar.clone(),
+            plan: keeper.map(Plan::new),
             allow_dial: config.allow_dial,
             conference,
             media: config.media,
@@ -123,8 +129,9 @@ impl Gateway {
     }
 }
 
+#[async_trait]
 impl Dialler for Gateway {
-    fn dial(
+    async fn dial(
         &self,
         meeting: &MeetingId,
         address: &str,
@@ -134,7 +141,7 @@ impl Dialler for Gateway {
         if shared.stop.is_cancelled() {
             return Err(DialRefusal::Unavailable);
         }
-        let Callee { device, targets } = shared.callee(address)?;
+        let Callee { device, trunk, targets } = shared.callee(address).await?;
         let target = targets.first().ok_or(DialRefusal::BadAddress)?;
         let settings = shared.conference.directory().find(meeting);
         let settings = settings.ok_or(DialRefusal::NoSuchMeeting)?;
@@ -155,8 +162,9 @@ impl Dialler for Gateway {
         let hang_up = shared.stop.child_token();
         shared.dialled.add(leg.clone(), hang_up.clone())?;
         shared.conference.tell_leg(&leg);
-        let place = Place::new(shared.clone(), leg.id.clone(), hang_up);
-        let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target);
+        let trunk_name = trunk.as_ref().map(|it| it.trunk.name.clone());
+        let place = Place::new(shared.clone(), leg.id.clone(), hang_up, trunk);
+        let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target, trunk = trunk_name);
         let meeting = meeting.clone();
         let in_call = shared.in_call(device);
         let work = async move {
@@ -186,12 +194,16 @@ impl Dialler for Gateway {
 }
 
 impl Shared {
-    /// Who is called by this address: a device of the house by its extension or name, or whoever
-    /// `[sip] allow_dial` lets be called.
-    fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
+    /// Who is called by this address: a device of the house by its extension or name, whoever a dial
+    /// rule says, or whoever `[sip] allow_dial` lets be called.
+    async fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
         let name = address.trim();
-        let known = self.registrar.as_ref().and_then(|it| it.find(name, Instant::now()));
-        if let Some(callee) = known {
+        if let Some(callee) = self.device(name) {
+            return Ok(callee);
+        }
+        if let Some(plan) = &self.plan
+            && let Some(callee) = self.callee_by_rules(plan, name).await?
+        {
             return Ok(callee);
         }
         let target = match Target::read(name) {
@@ -205,7 +217,42 @@ impl Shared {
             tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
             return Err(DialRefusal::Forbidden);
         }
-        Ok(Callee { device: None, targets: vec![target] })
+        Ok(Callee { device: None, trunk: None, targets: vec![target] })
+    }
+
+    /// A device that is registered under this extension or name.
+    fn device(&self, name: &str) -> Option<Callee> {
+        self.registrar.as_ref()?.find(name, Instant::now())
+    }
+
+    /// Whom the dial plan says; `None` where no rule matches.
+    async fn callee_by_rules(
+        &self,
+        plan: &Plan,
+        address: &str,
+    ) -> Result<Option<Callee>, DialRefusal> {
+        if address.len() > plan::MAX_ADDRESS {
+            return Err(DialRefusal::BadAddress);
+        }
+        let read = plan.read().await.map_err(|error| {
+            tracing::warn!(%error, "nobody is called: the dial plan cannot be read");
+            DialRefusal::Unavailable
+        })?;
+        let Some(Ruling { rule, decision }) = read.out(address) else { return Ok(None) };
+        tracing::info!(rule, "a dial rule decides on a call of ours");
+        match decision {
+            Decision::Trunk { trunk, called } => {
+                over_trunk(plan, &read, rule, &trunk, &called).map(Some)
+            }
+            Decision::Device(extension) => match self.device(extension.as_str()) {
+                Some(callee) => Ok(Some(callee)),
+                None => Err(DialRefusal::NotRegistered),
+            },
+            // Rules for calls out cannot have the others.
+            Decision::Reject(_) | Decision::Meeting(_) | Decision::Ivr => {
+                Err(DialRefusal::ByRule { rule })
+            }
+        }
     }
 
     /// Shows a device in a call for as long as this is held.
@@ -254,6 +301,33 @@ impl Shared {
     fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
         self.pin_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever is called so over a trunk.
+fn over_trunk(
+    plan: &Plan,
+    read: &Read,
+    rule: String,
+    id: &RecordId,
+    called: &CallAddress,
+) -> Result<Callee, DialRefusal> {
+    let Some(trunk) = read.trunk(id) else {
+        tracing::warn!(rule, trunk = %id, "a dial rule names a trunk that is not there");
+        return Err(DialRefusal::TrunkUnusable { rule });
+    };
+    let target = Target::over(hop(trunk), called).map_err(|_| DialRefusal::BadAddress)?;
+    let credentials = plan.credentials(trunk).map_err(|error| {
+        tracing::warn!(%error, trunk = trunk.name, "a trunk's password cannot be read");
+        DialRefusal::TrunkUnusable { rule }
+    })?;
+    let call = plan.take(id, trunk, credentials);
+    let call = call.ok_or_else(|| DialRefusal::TrunkFull { trunk: trunk.name.clone() })?;
+    Ok(Callee { device: None, trunk: Some(call), targets: vec![target] })
+}
+
+fn hop(trunk: &Trunk) -> Hop {
+    let Trunk { host, port, transport, .. } = trunk;
+    Hop { host: host.clone(), port: *port, transport: (*transport).into() }
 }
 
 /// Whether this may be what people call a device, and no address of a host.

@@ -3,6 +3,7 @@
 
 mod gateway;
 mod leg;
+mod plan;
 mod registrar;
 pub mod sip;
 

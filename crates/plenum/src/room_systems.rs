@@ -1,7 +1,7 @@
 //! The gateway to room systems, as the configuration wants it.
 
 use conference::Conference;
-use conference::store::Records;
+use conference::kept::Keeper;
 use gateway::sip::{SipConfig, StartError, TlsConfig};
 use gateway::{Gateway, GatewayConfig, MediaRules};
 use sdp::{SrtpPolicy, VideoCap};
@@ -35,12 +35,13 @@ fn cause(error: &StartError) -> String {
     std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default()
 }
 
-/// Listens for calls, and for the devices among `records` that register; `None` where every listener is off.
+/// Listens for calls, and acts on the devices, trunks and dial rules that are kept; `None` where every
+/// listener is off.
 pub async fn start(
     config: &Config,
     conference: &Conference,
     certificates: Option<&Certificates>,
-    records: &Records,
+    keeper: &Keeper,
 ) -> Result<Option<Gateway>, RoomSystemsError> {
     let addresses = |listen: Listen| listen.address().into_iter().collect::<Vec<_>>();
     let announced = config.announced()?;
@@ -68,7 +69,7 @@ pub async fn start(
     };
     let gateway =
         GatewayConfig { sip, announced, media, allow_dial: config.sip.allow_dial.clone() };
-    match Gateway::start(gateway, conference.clone(), Some(records.clone())).await {
+    match Gateway::start(gateway, conference.clone(), Some(keeper.clone())).await {
         Ok(gateway) => Ok(Some(gateway)),
         Err(error) => Err(RoomSystemsError::Start { error }),
     }

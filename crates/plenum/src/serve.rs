@@ -95,8 +95,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let ready = Ready::default();
     let certificates = open_certificates(&config)?;
     let root = certificates.clone();
-    let records = people.records();
-    let gateway = room_systems::start(&config, &conference, certificates.as_deref(), records);
+    let gateway = room_systems::start(&config, &conference, certificates.as_deref(), &keeper);
     let gateway = gateway.await?.map(Arc::new);
     let dialler = gateway.clone().map(|it| it as Arc<dyn Dialler>);
     let api = Api::new(directory, keys.clone(), PAGE_KEY.into(), ready.clone(), metrics)

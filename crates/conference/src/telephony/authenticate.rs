@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 use super::digest::{DigestVerifier, hex};
 
 /// The longest header that is read, in bytes.
-const MAX_HEADER: usize = 2048;
+pub(super) const MAX_HEADER: usize = 2048;
 /// The most parameters in it: RFC 7616 has twelve.
 const MAX_PARAMETERS: usize = 24;
 /// How long a nonce is good: a device that registers anew after that is told a new one.
@@ -41,7 +41,16 @@ impl DigestAlgorithm {
         }
     }
 
-    fn hash(self, text: &str) -> String {
+    /// Reads a parameter of a header; without it, MD5 is meant (RFC 7616 section 3.3).
+    pub(super) fn read(name: Option<&str>) -> Option<Self> {
+        match name.map(str::to_ascii_lowercase).as_deref() {
+            Some("sha-256") => Some(Self::Sha256),
+            None | Some("md5") => Some(Self::Md5),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn hash(self, text: &str) -> String {
         match self {
             Self::Sha256 => hex(digest(&SHA256, text.as_bytes()).as_ref()),
             Self::Md5 => hex(Md5::digest(text.as_bytes()).as_ref()),
@@ -80,11 +89,7 @@ impl DigestResponse {
         }
         let parameters = read_parameters(parameters)?;
         let find = |name: &str| parameters.iter().find(|it| it.0 == name).map(|it| it.1.clone());
-        let algorithm = match find("algorithm").map(|it| it.to_ascii_lowercase()).as_deref() {
-            Some("sha-256") => DigestAlgorithm::Sha256,
-            None | Some("md5") => DigestAlgorithm::Md5,
-            Some(_) => return None,
-        };
+        let algorithm = DigestAlgorithm::read(find("algorithm").as_deref())?;
         let protection = match find("qop").map(|it| it.to_ascii_lowercase()).as_deref() {
             None => None,
             Some("auth") => Some((find("cnonce")?, find("nc")?)),
@@ -114,7 +119,7 @@ impl DigestResponse {
 
 /// `name=value` and `name="value"`, between commas; a name that comes twice is an attempt at
 /// something.
-fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
     let mut parameters: Vec<(String, String)> = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {

@@ -3,6 +3,7 @@
 
 mod address;
 mod authenticate;
+mod challenge;
 mod contact;
 mod device;
 mod dial_plan;
@@ -13,6 +14,7 @@ mod trunk;
 
 pub use address::{CallAddress, CallAddressError};
 pub use authenticate::{DigestAlgorithm, DigestResponse, NonceWorth, Nonces};
+pub use challenge::DigestChallenge;
 pub use contact::Contact;
 pub use device::Device;
 pub use dial_plan::{Call, Decision, DialPlan, Step, Verdict, decide};

@@ -32,20 +32,32 @@ impl std::fmt::Debug for Dialled {
 }
 
 impl Dialled {
-    /// Reads the user part of an address; `None` if it names no meeting.
+    /// A meeting by what was called; `None` if that names none.
+    pub(super) fn of(UserPart { called, pin }: UserPart) -> Option<Self> {
+        Some(Self { meeting: MeetingId::parse(&called).ok()?, pin })
+    }
+}
+
+/// The user part of an address: what is called, and the PIN behind `**`. Not for logs.
+pub(super) struct UserPart {
+    pub(super) called: String,
+    pub(super) pin: Option<String>,
+}
+
+impl UserPart {
+    /// Reads it; `None` if it cannot be read.
     pub(super) fn read(user: &str) -> Option<Self> {
         let user = percent_decoded(user)?;
-        let (meeting, pin) = match user.split_once("**") {
-            Some((meeting, pin)) => (meeting, Some(pin.to_owned())),
+        let (called, pin) = match user.split_once("**") {
+            Some((called, pin)) => (called, Some(pin.to_owned())),
             None => (user.as_str(), None),
         };
-        let meeting = MeetingId::parse(meeting).ok()?;
-        Some(Self { meeting, pin: pin.filter(|pin| !pin.is_empty()) })
+        Some(Self { called: called.to_owned(), pin: pin.filter(|pin| !pin.is_empty()) })
     }
 }
 
 /// RFC 3261 section 19.1.2: `*` may come as `%2A`, letters of any script always do.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -143,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_is_dialled_is_a_meeting_with_or_without_a_pin() {
-        let read = |user| Dialled::read(user).map(|it| (it.meeting.to_string(), it.pin));
+        let dialled = |user| UserPart::read(user).and_then(Dialled::of);
+        let read = |user| dialled(user).map(|it| (it.meeting.to_string(), it.pin));
         assert_eq!(read("Board"), Some(("board".into(), None)));
         assert_eq!(read("board**1234"), Some(("board".into(), Some("1234".into()))));
         assert_eq!(read("board%2A%2a1234"), Some(("board".into(), Some("1234".into()))));
@@ -152,7 +165,7 @@ mod tests {
         for wrong in ["", "**1234", "a b", "%zz", "%D1", "board%", "x\u{0}"] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
-        let shown = format!("{:?}", Dialled::read("board**1234").unwrap());
+        let shown = format!("{:?}", dialled("board**1234").unwrap());
         assert!(!shown.contains("1234"), "{shown}");
     }
 

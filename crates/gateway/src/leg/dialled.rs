@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use conference::telephony::Trunk;
 use conference::{DialRefusal, DialledLeg, JoinError, Leg, LegEvent, LegFormat, LegId, LegState};
 use sfu::transport::plain::LegMedia;
 use tokio_util::sync::CancellationToken;
-use types::{LegLayout, MeetingId};
+use types::{Bandwidth, LegLayout, MeetingId};
 
 use super::line::{Caller, Line, Visitor};
-use super::media::Session;
+use super::media::{MediaRules, Session};
 use crate::gateway::Shared;
-use crate::sip::{Call, CallEvent, Dial, FailureKind, Target};
+use crate::plan::TrunkCall;
+use crate::sip::{Call, CallEvent, Dial, FailureKind, Hop, Proof, Target};
 
 /// Calls that are remembered at a time.
 const MAX_LEGS: usize = 2000;
@@ -36,6 +38,8 @@ pub(crate) struct Place {
     shared: Arc<Shared>,
     id: LegId,
     hang_up: CancellationToken,
+    /// What it goes over, where it goes over a trunk.
+    trunk: Option<TrunkCall>,
 }
 
 impl Dialled {
@@ -107,8 +111,55 @@ impl Dialled {
 }
 
 impl Place {
-    pub(crate) fn new(shared: Arc<Shared>, id: LegId, hang_up: CancellationToken) -> Self {
-        Self { shared, id, hang_up }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        id: LegId,
+        hang_up: CancellationToken,
+        trunk: Option<TrunkCall>,
+    ) -> Self {
+        Self { shared, id, hang_up, trunk }
+    }
+
+    /// What is agreed to.
+    fn rules(&self) -> MediaRules {
+        self.shared.media.over(self.trunk.as_ref().map(|it| &it.trunk))
+    }
+
+    /// The call to be made.
+    fn dial(&self, meeting: &MeetingId, target: &Target, offer: Vec<u8>) -> Dial {
+        let directory = self.shared.conference.directory();
+        let name = directory.find(meeting).map(|it| it.name);
+        let (from, display_name) = match &self.trunk {
+            Some(TrunkCall { trunk: Trunk { caller, .. }, .. }) => {
+                let number = || match directory.booked(meeting) {
+                    Some(booked) => booked.meeting.number.to_string(),
+                    None => meeting.to_string(),
+                };
+                let given = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
+                (given(&caller.number).unwrap_or_else(number), given(&caller.name).or(name))
+            }
+            None => (meeting.to_string(), name),
+        };
+        Dial {
+            to: target.address.clone(),
+            from,
+            display_name,
+            offer,
+            transport: target.hop.as_ref().map(|it| it.transport),
+            flow: target.flow,
+            route: target.route.clone(),
+            next_hop: target.hop.as_ref().map(Hop::address),
+            proof: None,
+        }
+    }
+
+    /// What proves who we are in a call that was asked, and is made again for the `again`th time: once,
+    /// and once more where the first proof only came too late.
+    fn proof(&self, call: &Call, again: u32) -> Option<Proof> {
+        let credentials = self.trunk.as_ref()?.credentials.clone()?;
+        let challenge = call.challenge()?;
+        let may = again == 1 || (again == 2 && challenge.is_stale());
+        Proof::new(call.id(), challenge, credentials).filter(|_| may)
     }
 
     fn set(&self, state: LegState) {
@@ -172,7 +223,9 @@ async fn begin(
     let shared = &place.shared;
     let seat = shared.conference.seat_leg(meeting).map_err(not_admitted)?;
     let announced = shared.announced_to(target.ip());
-    let session = Session::new(&seat, announced, &shared.media, target.secure);
+    let bandwidth = place.trunk.as_ref().and_then(|it| it.trunk.kbps).map(Bandwidth::kilobits);
+    let bandwidth = [seat.bandwidth(), bandwidth];
+    let session = Session::new(&seat, announced, &place.rules(), target.secure, bandwidth);
     // Without media there are no keys that could be wrong.
     let mut leg = seat
         .start(LegMedia::default(), LegFormat::default())
@@ -193,7 +246,7 @@ async fn somewhere(
     let mut done = Err(LegState::Unreachable);
     for target in targets {
         let shared = &place.shared;
-        session.aim(shared.announced_to(target.ip()), &shared.media, target.secure);
+        session.aim(shared.announced_to(target.ip()), &place.rules(), target.secure);
         done = answered(place, meeting, target, session, leg).await;
         if !matches!(done, Err(LegState::Unreachable | LegState::NotFound)) {
             break;
@@ -227,44 +280,20 @@ async fn attempt(
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, LegState> {
-    let shared = &place.shared;
-    let dial = Dial {
-        to: target.address.clone(),
-        from: meeting.to_string(),
-        display_name: shared.conference.directory().find(meeting).map(|it| it.name),
-        offer: session.offer(),
-        transport: None,
-        flow: target.flow,
-        route: target.route.clone(),
-    };
-    let mut call = shared.endpoint.dial(dial).await.map_err(|error| {
-        tracing::info!(%error, "a room system cannot be called");
-        LegState::Unreachable
-    })?;
-    let (mut early, mut taken_back) = (None, false);
-    let sdp = loop {
-        tokio::select! {
-            event = call.next() => match event {
-                Some(CallEvent::Ringing { sdp, .. }) => {
-                    early = sdp.or(early);
-                    place.set(LegState::Ringing);
-                    leg.set_status("ringing").await;
-                }
-                Some(CallEvent::Answered { sdp }) if sdp.is_empty() => {
-                    break early.unwrap_or_default();
-                }
-                Some(CallEvent::Answered { sdp }) => break sdp,
-                Some(CallEvent::Failed(kind)) => return Err(state_of(kind)),
-                Some(_) => {}
-                None => return Err(LegState::Cancelled),
-            },
-            event = leg.next_event() => if let LegEvent::Out(_) | LegEvent::Lost = event {
-                call.handle().cancel();
-                return Err(LegState::Cancelled);
-            },
-            () = place.hang_up.cancelled(), if !taken_back => {
-                call.handle().cancel();
-                taken_back = true;
+    let mut again = 0;
+    let mut dial = place.dial(meeting, target, session.offer());
+    let (call, sdp) = loop {
+        let mut call = place.shared.endpoint.dial(dial.clone()).await.map_err(|error| {
+            tracing::info!(%error, "a room system cannot be called");
+            LegState::Unreachable
+        })?;
+        match outcome(place, leg, &mut call).await {
+            Ok(sdp) => break (call, sdp),
+            Err(state) if place.hang_up.is_cancelled() => return Err(state),
+            Err(state) => {
+                again += 1;
+                dial.proof = Some(place.proof(&call, again).ok_or(state)?);
+                tracing::info!("calling again: with who we are at the trunk");
             }
         }
     };
@@ -277,6 +306,37 @@ async fn attempt(
             tracing::info!(reason = ?done.err(), "hanging up: no session");
             super::line::hang_up(&call).await;
             Err(LegState::Incompatible)
+        }
+    }
+}
+
+/// Waits for a call's answer: the SDP in it.
+async fn outcome(place: &Place, leg: &mut Leg, call: &mut Call) -> Result<Vec<u8>, LegState> {
+    let (mut early, mut taken_back) = (None, false);
+    loop {
+        tokio::select! {
+            event = call.next() => match event {
+                Some(CallEvent::Ringing { sdp, .. }) => {
+                    early = sdp.or(early);
+                    place.set(LegState::Ringing);
+                    leg.set_status("ringing").await;
+                }
+                Some(CallEvent::Answered { sdp }) if sdp.is_empty() => {
+                    return Ok(early.unwrap_or_default());
+                }
+                Some(CallEvent::Answered { sdp }) => return Ok(sdp),
+                Some(CallEvent::Failed(kind)) => return Err(state_of(kind)),
+                Some(_) => {}
+                None => return Err(LegState::Cancelled),
+            },
+            event = leg.next_event() => if let LegEvent::Out(_) | LegEvent::Lost = event {
+                call.handle().cancel();
+                return Err(LegState::Cancelled);
+            },
+            () = place.hang_up.cancelled(), if !taken_back => {
+                call.handle().cancel();
+                taken_back = true;
+            }
         }
     }
 }

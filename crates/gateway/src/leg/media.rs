@@ -1,5 +1,6 @@
 //! What a leg's SDP comes to: our side of it, and the media planes' words for what was agreed.
 
+use conference::telephony::{self, Trunk};
 use conference::{LegAudio, LegFormat, LegSeat};
 use mcu::VideoFormat;
 use sdp::{
@@ -7,7 +8,7 @@ use sdp::{
     NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap, VideoStream,
 };
 use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
-use types::{Codec, LegLayout, VideoCodec};
+use types::{Bandwidth, Codec, LegLayout, VideoCodec};
 
 /// Bits a second of Opus where the room system sets no limit: full-band speech and music.
 const OPUS_BITRATE: u32 = 64_000;
@@ -25,6 +26,18 @@ pub struct MediaRules {
     pub video_bitrate: u64,
     /// How others are arranged in it, where neither the meeting nor whoever calls says.
     pub layout: LegLayout,
+}
+
+impl MediaRules {
+    /// The same over a trunk, where it has a word of its own on encryption.
+    pub(crate) fn over(self, trunk: Option<&Trunk>) -> Self {
+        let srtp = match trunk.map(|it| it.srtp) {
+            Some(telephony::SrtpPolicy::Never) => SrtpPolicy::Never,
+            Some(telephony::SrtpPolicy::Required) => SrtpPolicy::Required,
+            Some(telephony::SrtpPolicy::Optional) | None => self.srtp,
+        };
+        Self { srtp, ..self }
+    }
 }
 
 /// Why a session was not agreed on.
@@ -54,17 +67,20 @@ pub(super) struct Agreed {
 }
 
 impl Session {
-    /// `secure`: nobody can read the signalling.
+    /// `secure`: nobody can read the signalling. `bandwidth`: what the meeting leaves room systems, and
+    /// what the trunk does; the less counts.
     pub(super) fn new(
         seat: &LegSeat,
         address: std::net::IpAddr,
         rules: &MediaRules,
         secure: bool,
+        bandwidth: [Option<Bandwidth>; 2],
     ) -> Self {
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
         let audio = LocalAudio::new(ports(seat.audio_ports()), random_key());
         // A meeting may leave room systems less than the configuration does, or sound alone.
-        let bitrate = match seat.bandwidth() {
+        let bandwidth = bandwidth.into_iter().flatten().min_by_key(|it| it.bits());
+        let bitrate = match bandwidth {
             Some(bandwidth) => bandwidth.for_pictures().map(|it| it.min(rules.video_bitrate)),
             None => Some(rules.video_bitrate),
         };
@@ -223,5 +239,32 @@ fn plain_stream(transport: &Transport, codec: Codec, payload_type: u8) -> LegStr
         pli: false,
         fir: false,
         parameter_sets: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trunk_has_a_word_on_encryption_where_it_says_more_than_as_everywhere() {
+        let rules = |srtp| MediaRules {
+            srtp,
+            keys_over_cleartext: false,
+            picture: VideoCap { width: 1280, height: 720, fps: 30 },
+            video_bitrate: 1_000_000,
+            layout: LegLayout::Grid,
+        };
+        let over = |ours, trunk: &str| {
+            let body = format!(r#"{{"name":"PBX","kind":"none","host":"pbx","srtp":"{trunk}"}}"#);
+            let trunk: Trunk = serde_json::from_str(&body).unwrap();
+            rules(ours).over(Some(&trunk)).srtp
+        };
+        for ours in [SrtpPolicy::Optional, SrtpPolicy::Required] {
+            assert_eq!(over(ours, "never"), SrtpPolicy::Never);
+            assert_eq!(over(ours, "required"), SrtpPolicy::Required);
+            assert_eq!(over(ours, "optional"), ours);
+            assert_eq!(rules(ours).over(None).srtp, ours);
+        }
     }
 }

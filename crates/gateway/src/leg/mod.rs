@@ -4,18 +4,22 @@ mod admission;
 mod dialled;
 mod line;
 mod media;
+mod route;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use conference::access::{self, AdmissionError};
+use conference::store::StoreError;
+use conference::telephony::Cause;
 use conference::{JoinError, Leg, LegSeat, Waiting};
 use room::{Refusal, Role};
 use tokio::time::Instant;
-use types::{MeetingId, Timestamp};
+use types::{Bandwidth, MeetingId, Timestamp};
 
 use crate::gateway::Shared;
+use crate::plan::TrunkCall;
 use crate::sip::{Call, CallEvent, Flow, IncomingCall, Status};
 
 pub(crate) use dialled::{Dialled as DialledLegs, Place, call};
@@ -25,6 +29,7 @@ pub use media::MediaRules;
 use admission::Dialled;
 use line::{Line, Visitor};
 use media::{Session, SessionError};
+use route::Way;
 
 /// Every refusal of a source that we do not know comes this long after its call: how fast it comes
 /// must not tell an unknown meeting from one that is closed.
@@ -52,6 +57,16 @@ enum Refused {
     TooManyPins,
     #[error("meeting {meeting}: {error}")]
     NotNow { meeting: MeetingId, error: AdmissionError },
+    #[error("the dial rule {rule:?} says so")]
+    ByRule { rule: String, cause: Cause },
+    #[error("the dial rule {rule:?} sends it {to}, which this version cannot do")]
+    NotBuilt { rule: String, to: &'static str },
+    #[error("no dial rule is for this call, which comes over the trunk {trunk:?}")]
+    NoRule { trunk: String },
+    #[error("as many calls as may be go over the trunk {trunk:?}")]
+    TrunkFull { trunk: String },
+    #[error("the dial plan cannot be read: {0}")]
+    NoPlan(#[from] StoreError),
     #[error(transparent)]
     Join(#[from] JoinError),
     #[error(transparent)]
@@ -63,8 +78,14 @@ enum Refused {
 impl Refused {
     fn status(&self) -> Status {
         match self {
-            Self::NotNow { error: AdmissionError::Busy, .. } => Status::SERVICE_UNAVAILABLE,
+            Self::NotNow { error: AdmissionError::Busy, .. } | Self::NoPlan(_) => {
+                Status::SERVICE_UNAVAILABLE
+            }
+            Self::ByRule { cause, .. } => status_of(*cause),
+            Self::NotBuilt { .. } => Status::NOT_IMPLEMENTED,
+            Self::TrunkFull { .. } => Status::BUSY_HERE,
             Self::NoMeetingDialled
+            | Self::NoRule { .. }
             | Self::NotNow { .. }
             | Self::NoSuchMeeting(_)
             | Self::NoRoomSystems(_)
@@ -91,6 +112,16 @@ impl Refused {
             }
             _ => None,
         }
+    }
+}
+
+fn status_of(cause: Cause) -> Status {
+    match cause {
+        Cause::NotFound => Status::NOT_FOUND,
+        Cause::Forbidden => Status::FORBIDDEN,
+        Cause::Unavailable => Status::TEMPORARILY_UNAVAILABLE,
+        Cause::Busy => Status::BUSY_HERE,
+        Cause::Declined => Status::DECLINE,
     }
 }
 
@@ -124,6 +155,8 @@ struct Prepared {
     entry: Entry,
     session: Session,
     media: Media,
+    /// What it comes over, where it comes over a trunk.
+    trunk: Option<TrunkCall>,
 }
 
 /// How far its media are.
@@ -135,10 +168,14 @@ enum Media {
 }
 
 async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
-    let (meeting, entry, role) = admit(shared, call).await?;
+    let Way { dialled, trunk } = route::way(shared, call).await?;
+    let (meeting, entry, role) = admit(shared, call, dialled).await?;
     let seat = shared.conference.seat_leg(&meeting)?;
     let address = shared.announced_to(Some(call.source.ip()));
-    let mut session = Session::new(&seat, address, &shared.media, call.secure);
+    let over = trunk.as_ref().map(|it| &it.trunk);
+    let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
+    let rules = shared.media.over(over);
+    let mut session = Session::new(&seat, address, &rules, call.secure, bandwidth);
     let caller = Caller::of(call, role, shared.layout_of(&meeting));
     let visitor = Visitor { meeting, caller };
     let media = match call.offer.take() {
@@ -153,12 +190,15 @@ async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Ref
         }
         None => Media::Offered { seat, offer: session.offer() },
     };
-    Ok(Prepared { visitor, entry, session, media })
+    Ok(Prepared { visitor, entry, session, media, trunk })
 }
 
 /// Whether a caller may come in, and as what.
-async fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry, Role), Refused> {
-    let dialled = call.user.as_deref().and_then(Dialled::read).ok_or(Refused::NoMeetingDialled)?;
+async fn admit(
+    shared: &Shared,
+    call: &IncomingCall,
+    dialled: Dialled,
+) -> Result<(MeetingId, Entry, Role), Refused> {
     let Dialled { meeting, pin } = dialled;
     let directory = shared.conference.directory();
     let Some(settings) = directory.find(&meeting) else {
@@ -198,7 +238,8 @@ async fn admit(shared: &Shared, call: &IncomingCall) -> Result<(MeetingId, Entry
 
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
-        let Self { visitor, entry, mut session, media } = self;
+        // The trunk's call is counted until here is the end.
+        let Self { visitor, entry, mut session, media, trunk: _trunk } = self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use conference::access::{Limiter, Rate};
 use conference::store::{Found, Records};
 use conference::telephony::{
-    Device, DigestResponse, NonceWorth, Nonces, Presence, Present, REALM, Registered, Transport,
+    Device, DigestResponse, NonceWorth, Nonces, Presence, Present, REALM, Registered,
 };
 use tokio::sync::{Semaphore, mpsc};
 use types::{MeetingId, RecordId};
 
-use crate::sip::{self, Flow, Register, RegisterAnswer, Registration, Status, Target};
+use crate::plan::TrunkCall;
+use crate::sip::{Flow, Register, RegisterAnswer, Registration, Status, Target};
 use bindings::{BindError, Binding, Bindings};
 
 /// Wrong passwords of one address, which may be a whole office with one device that has a wrong one:
@@ -58,6 +59,8 @@ struct Entry {
 pub(crate) struct Callee {
     /// Its record, where it is one of the house.
     pub(crate) device: Option<RecordId>,
+    /// What it goes over, where it goes over a trunk.
+    pub(crate) trunk: Option<TrunkCall>,
     /// Where to try, in this order.
     pub(crate) targets: Vec<Target>,
 }
@@ -296,7 +299,7 @@ impl State {
         let (id, entry) = self.devices.iter().find(|it| is(&it.1.device))?;
         let targets: Vec<Target> =
             entry.bindings.iter(now).filter_map(|it| target(it, &entry.device)).collect();
-        (!targets.is_empty()).then(|| Callee { device: Some(id.clone()), targets })
+        (!targets.is_empty()).then(|| Callee { device: Some(id.clone()), trunk: None, targets })
     }
 
     fn present(&self, is_open: impl Fn(&Flow) -> bool, now: Instant) -> Vec<Present> {
@@ -307,7 +310,7 @@ impl State {
                 .filter(|it| is_open(&it.flow))
                 .map(|it| Registered {
                     from: it.flow.peer,
-                    transport: transport(it.flow.transport),
+                    transport: it.flow.transport.into(),
                     agent: it.agent.clone(),
                     remains: it.until - now,
                 })
@@ -328,14 +331,6 @@ fn target(binding: &Binding, device: &Device) -> Option<Target> {
     let Binding { contact, flow, path, .. } = binding;
     let extension = device.extension.as_str();
     Target::registered(contact, *flow, path, extension, &device.name).ok()
-}
-
-fn transport(transport: sip::Transport) -> Transport {
-    match transport {
-        sip::Transport::Udp => Transport::Udp,
-        sip::Transport::Tcp => Transport::Tcp,
-        sip::Transport::Tls => Transport::Tls,
-    }
 }
 
 fn left(binding: &Binding, now: Instant) -> (String, u32) {

@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::core::{CallCore, Stage};
 use super::error::{CallError, CallErrorKind, CallId};
+use super::proof::Challenge;
 use super::{Status, info};
 
 /// How long an answer to a request of ours inside a call may take, as seen by the caller of it.
@@ -161,6 +162,12 @@ impl Call {
     /// The next event; `None` when the call is over and every event was taken.
     pub async fn next(&mut self) -> Option<CallEvent> {
         self.events.recv().await
+    }
+
+    /// What was asked of us, where a call of ours failed with 401 or 407.
+    #[must_use]
+    pub fn challenge(&self) -> Option<Challenge> {
+        self.handle.core.challenge()
     }
 
     /// What can be done to it, for other tasks.

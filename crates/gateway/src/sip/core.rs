@@ -16,6 +16,7 @@ use super::call::{CallEvent, FailureKind, code_of, sdp_of};
 use super::dispatch::capabilities;
 use super::endpoint::Shared;
 use super::error::CallId;
+use super::proof::Challenge;
 use super::session_timer::{DEFAULT_SE, Due, MIN_SE, Refresher, SessionExpires, SessionTimer};
 use super::stats::{Counters, Slot};
 
@@ -50,6 +51,7 @@ struct State {
     provisional: bool,
     cancelled: bool,
     failure: Option<FailureKind>,
+    challenge: Option<Challenge>,
     ids: Vec<DialogId>,
     events: Option<mpsc::Sender<CallEvent>>,
     slot: Option<Slot>,
@@ -296,6 +298,29 @@ impl CallCore {
         self.finish(Some(CallEvent::Failed(why)));
     }
 
+    /// Whether a call of ours was asked who we are, and its owner was not told yet.
+    pub(super) fn awaits_challenge(&self) -> bool {
+        let asked = matches!(
+            self.dialog.state(),
+            DialogState::Terminated(_, TerminatedReason::ProxyAuthRequired)
+        );
+        asked && !*self.confirmed.borrow() && self.state().events.is_some()
+    }
+
+    /// A call of ours was asked who we are (RFC 3261 section 22): it is over, and may be made again.
+    pub(super) fn challenged(&self, response: &Response) {
+        let failure = {
+            let mut state = self.state();
+            state.challenge = Some(Challenge::of(response));
+            state.failure.unwrap_or(FailureKind::Refused(code_of(&response.status_code)))
+        };
+        self.finish(Some(CallEvent::Failed(failure)));
+    }
+
+    pub(super) fn challenge(&self) -> Option<Challenge> {
+        self.state().challenge.clone()
+    }
+
     /// The owner has dropped the call.
     pub(super) fn abandon(self: &Arc<Self>) {
         if self.state().events.is_none() {
@@ -370,6 +395,9 @@ impl CallCore {
                 }
             }
             DialogState::Trying(_) => self.state().provisional = true,
+            // Whoever attends to the call has the response, with what it asks for.
+            DialogState::Terminated(_, TerminatedReason::ProxyAuthRequired)
+                if self.awaits_challenge() => {}
             DialogState::Terminated(_, reason) => {
                 self.finish(self.last_event(reason));
                 return true;
@@ -497,6 +525,8 @@ mod tests {
             transport: None,
             flow: None,
             route: Vec::new(),
+            next_hop: None,
+            proof: None,
         };
         let mut caller = endpoint.dial(dial).await.unwrap();
         let Some(Incoming::Call(ringing)) = incoming.recv().await else { panic!("no call") };

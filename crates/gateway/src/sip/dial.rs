@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use conference::random_id;
+use conference::telephony::CallAddress;
 use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
 use rsipstack::sip::typed::Route;
 use rsipstack::sip::uri::ParamsExt;
@@ -21,6 +22,7 @@ use super::dispatch::capabilities;
 use super::endpoint::{Shared, SipEndpoint};
 use super::error::DialError;
 use super::incoming::CONTACT_USER;
+use super::proof::{Challenge, Proof};
 use super::register::Flow;
 use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
 use super::stats::{Counters, Slot};
@@ -52,6 +54,10 @@ pub struct Dial {
     pub flow: Option<Flow>,
     /// Proxies on that way, as they named themselves.
     pub route: Vec<String>,
+    /// Who is sent the request, `host` or `host:port`, whomever the address names.
+    pub next_hop: Option<String>,
+    /// Who we are, where the same call was made before and that was asked.
+    pub proof: Option<Proof>,
 }
 
 impl std::fmt::Debug for Dial {
@@ -60,6 +66,8 @@ impl std::fmt::Debug for Dial {
             .field("to", &loggable(&self.to))
             .field("transport", &self.transport)
             .field("flow", &self.flow)
+            .field("next_hop", &self.next_hop)
+            .field("proof", &self.proof)
             .finish_non_exhaustive()
     }
 }
@@ -81,6 +89,28 @@ pub struct Target {
     pub route: Vec<String>,
     /// The device's name.
     pub name: Option<String>,
+    /// The other server that the call goes over.
+    pub hop: Option<Hop>,
+}
+
+/// Another server that calls go over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// A name, an IPv4 address, or an IPv6 address in brackets.
+    pub host: String,
+    /// Its port; without it the transport's own.
+    pub port: Option<u16>,
+    /// Over what.
+    pub transport: Transport,
+}
+
+impl Hop {
+    /// As it stands in an address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    }
 }
 
 impl Target {
@@ -98,7 +128,20 @@ impl Target {
             flow: None,
             route: Vec::new(),
             name: None,
+            hop: None,
         })
+    }
+
+    /// Whoever is called so at another server: a user of it, or an address that it knows the way to.
+    ///
+    /// # Errors
+    /// [`DialError::BadAddress`].
+    pub fn over(hop: Hop, called: &CallAddress) -> Result<Self, DialError> {
+        let target = match called.host() {
+            Some(_) => Self::read(called.as_str())?,
+            None => Self::read(&format!("sip:{}@{}", called.user(), hop.address()))?,
+        };
+        Ok(Self { secure: hop.transport == Transport::Tls, hop: Some(hop), ..target })
     }
 
     /// A device that registered with this contact, the way that it came, by what people call it.
@@ -126,10 +169,11 @@ impl Target {
     /// The peer's address, where it is known before its name is looked up.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        match self.flow {
-            Some(flow) => Some(flow.peer.ip()),
-            None => self.host.trim_matches(['[', ']']).parse().ok(),
+        if let Some(flow) = self.flow {
+            return Some(flow.peer.ip());
         }
+        let host = self.hop.as_ref().map_or(&self.host, |it| &it.host);
+        host.trim_matches(['[', ']']).parse().ok()
     }
 
     /// The address as it may be shown and logged.
@@ -176,9 +220,10 @@ impl SipEndpoint {
         let active: fn(&Counters) -> &AtomicUsize = |counters| &counters.active_calls;
         let slot = Slot::take(&shared.counters, active, shared.limits.calls)
             .ok_or(DialError::TooManyCalls)?;
-        let destination = match dial.flow {
-            Some(flow) => shared.is_open(&flow).then(|| transport.sip_addr(flow.peer)),
-            None => destination(shared, &uri, transport).await,
+        let destination = match (dial.flow, &dial.next_hop) {
+            (Some(flow), _) => shared.is_open(&flow).then(|| transport.sip_addr(flow.peer)),
+            (None, Some(hop)) => destination(shared, &parse(hop)?, transport).await,
+            (None, None) => destination(shared, &uri, transport).await,
         };
         let offer = dial.offer.clone();
         let options = options(shared, dial, uri, transport, destination.clone());
@@ -273,6 +318,7 @@ fn options(
     let mut headers = capabilities();
     headers.push(Header::SessionExpires(asked.to_string().into()));
     headers.push(Header::MinSE(MIN_SE.to_string().into()));
+    headers.extend(dial.proof.as_ref().map(|it| it.header(&callee.to_string())));
     let from: String = dial.from.chars().filter(|c| !c.is_control()).collect();
     let name = dial.display_name.map(|name| {
         name.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect::<String>()
@@ -290,8 +336,9 @@ fn options(
         contact: shared.contact(CONTACT_USER, transport),
         headers: Some(headers),
         route_set: route.flatten().collect(),
-        // The library's own names its makers.
-        call_id: Some(random_id("")),
+        // The library's own names its makers. What is asked for a proof and made again is the same
+        // call (RFC 3261 section 22.2).
+        call_id: Some(dial.proof.map_or_else(|| random_id(""), |it| it.call.0)),
         ..InviteOption::default()
     }
 }
@@ -307,8 +354,11 @@ async fn attend(core: Arc<CallCore>, mut invite: JoinHandle<InviteAsyncResult>) 
             outcome = &mut invite => {
                 match outcome {
                     // A call that is over already was put back by the library meanwhile.
-                    Ok(Ok((id, _))) if core.stage() == Stage::Over => {
+                    Ok(Ok((id, _))) if core.stage() == Stage::Over && !core.awaits_challenge() => {
                         core.shared.dialogs.remove_dialog(&id);
+                    }
+                    Ok(Ok((_, Some(response)))) if Challenge::asks(&response) => {
+                        core.challenged(&response);
                     }
                     // What the dialog did not say itself: a response that makes no sense, or a
                     // request that could not be built.
@@ -321,6 +371,9 @@ async fn attend(core: Arc<CallCore>, mut invite: JoinHandle<InviteAsyncResult>) 
                 return;
             }
             () = tick => {}
+        }
+        if core.awaits_challenge() {
+            continue;
         }
         if core.stage() == Stage::Over {
             // The library itself takes back what nobody follows any more.
@@ -351,6 +404,21 @@ const TRANSIT: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn over_a_trunk_a_user_is_the_trunks_and_an_address_is_its_own() {
+        let hop = |port, transport| Hop { host: "pbx.example.org".to_owned(), port, transport };
+        let over = |hop, called: &str| Target::over(hop, &called.parse().unwrap()).unwrap();
+        let city = over(hop(Some(5070), Transport::Tls), "+74951234567");
+        assert_eq!(city.address, "sip:+74951234567@pbx.example.org:5070");
+        assert!(city.secure && city.ip().is_none());
+        let away = over(hop(None, Transport::Tcp), "hall@10.0.0.7:5080");
+        assert_eq!(
+            (away.address.as_str(), away.shown()),
+            ("sip:hall@10.0.0.7:5080", "hall@10.0.0.7".into())
+        );
+        assert_eq!((away.secure, away.ip()), (false, None), "the way is the trunk's");
+    }
 
     #[test]
     fn addresses_as_people_type_them() {

@@ -197,6 +197,12 @@ impl Shared {
 
     /// Whether a request is for us. Nothing is ever relayed.
     pub(super) fn is_ours(&self, uri: &Uri) -> bool {
+        let any = matches!(uri.host(), Host::Domain(_)) && self.domains.is_empty();
+        any || self.is_named(uri)
+    }
+
+    /// Whether a host is an address or a name of ours.
+    pub(super) fn is_named(&self, uri: &Uri) -> bool {
         match uri.host() {
             Host::IpAddr(ip) => {
                 *ip == self.announced
@@ -206,8 +212,7 @@ impl Shared {
                         .any(|(_, local)| local.ip() == *ip || local.ip().is_unspecified())
             }
             Host::Domain(domain) => {
-                self.domains.is_empty()
-                    || self.domains.iter().any(|ours| ours.eq_ignore_ascii_case(&domain.0))
+                self.domains.iter().any(|ours| ours.eq_ignore_ascii_case(&domain.0))
             }
         }
     }

@@ -45,6 +45,8 @@ pub struct IncomingCall {
     pub request_uri: String,
     /// The caller's own address, as it claims.
     pub from: String,
+    /// The caller's user, as it claims, with `@` and the host where that is not ours.
+    pub calling: String,
     /// The caller's name, as it claims.
     pub display_name: Option<String>,
     /// The tag of `From`.
@@ -262,6 +264,7 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
         host: request.uri.host().to_string(),
         request_uri: request.uri.to_string(),
         from: bare(&from.uri),
+        calling: calling(shared, &from.uri, &request.uri),
         display_name: from.display_name.filter(|name| !name.is_empty()),
         from_tag: id.remote_tag,
         to: bare(&to.uri),
@@ -304,6 +307,18 @@ pub(super) fn source_of(tx: &Transaction, transport: Transport) -> Option<Socket
         return address.try_into().ok();
     }
     tx.connection.as_ref()?.get_remote_addr()?.get_socketaddr().ok()
+}
+
+/// Who calls: a user, with the host where that is neither ours nor the one that was dialled, which is
+/// ours as well. Whoever has no user is its host, as telephone numbers are.
+fn calling(shared: &Shared, from: &Uri, dialled: &Uri) -> String {
+    let host = from.host().to_string();
+    let ours = shared.is_named(from) || host.eq_ignore_ascii_case(&dialled.host().to_string());
+    match from.user() {
+        Some(user) if ours => user.to_owned(),
+        Some(user) => format!("{user}@{host}"),
+        None => host,
+    }
 }
 
 /// A URI without its parameters.

@@ -22,6 +22,7 @@ mod incoming;
 mod info;
 mod ingress;
 mod limit;
+mod proof;
 mod register;
 mod session_timer;
 mod stats;
@@ -30,12 +31,15 @@ mod stream;
 use std::fmt;
 use std::net::SocketAddr;
 
+use conference::telephony;
+
 pub use self::call::{Call, CallEvent, CallHandle, FailureKind, ReOffer, Tone};
-pub use self::dial::{Dial, Target};
+pub use self::dial::{Dial, Hop, Target};
 pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};
 pub use self::limit::RateLimit;
+pub use self::proof::{Challenge, Credentials, Proof};
 pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
 pub use self::stats::SipStats;
 
@@ -67,6 +71,26 @@ impl Transport {
     }
 }
 
+impl From<telephony::Transport> for Transport {
+    fn from(transport: telephony::Transport) -> Self {
+        match transport {
+            telephony::Transport::Udp => Self::Udp,
+            telephony::Transport::Tcp => Self::Tcp,
+            telephony::Transport::Tls => Self::Tls,
+        }
+    }
+}
+
+impl From<Transport> for telephony::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => Self::Udp,
+            Transport::Tcp => Self::Tcp,
+            Transport::Tls => Self::Tls,
+        }
+    }
+}
+
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -94,6 +118,8 @@ impl Status {
     pub const NOT_ACCEPTABLE_HERE: Self = Self(488);
     /// Something failed here.
     pub const SERVER_ERROR: Self = Self(500);
+    /// This version cannot do it.
+    pub const NOT_IMPLEMENTED: Self = Self(501);
     /// Overloaded.
     pub const SERVICE_UNAVAILABLE: Self = Self(503);
     /// Does not want to.

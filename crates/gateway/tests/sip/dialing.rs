@@ -17,6 +17,8 @@ fn dial(to: String) -> Dial {
         transport: None,
         flow: None,
         route: Vec::new(),
+        next_hop: None,
+        proof: None,
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use conference::Conference;
 use conference::access::{Directory, MeetingSettings};
+use conference::kept::Keeper;
+use conference::store::Kind;
 use gateway::sip::Transport;
 use gateway::{Gateway, GatewayConfig, MediaRules};
 use mcu::{Mcu, McuConfig};
@@ -15,6 +17,7 @@ use sfu::driver::{PortRange, ShardConfig};
 use types::{Identity, LegLayout, MeetingId};
 
 use crate::bridge::{PATIENCE, SDP, config, loopback};
+use crate::kept::keeper;
 use crate::raw::Peer;
 
 /// A gateway with one meeting, `board`.
@@ -27,6 +30,15 @@ pub struct House {
 impl House {
     /// With the meeting as it is changed here.
     pub async fn with(change: impl FnOnce(&mut MeetingSettings)) -> Self {
+        Self::start(change, None).await
+    }
+
+    /// With these trunks and dial rules, each with its id and its body.
+    pub async fn keeping(records: &[(Kind, &str, String)]) -> Self {
+        Self::start(|_| {}, Some(keeper(records))).await
+    }
+
+    async fn start(change: impl FnOnce(&mut MeetingSettings), keeper: Option<Keeper>) -> Self {
         sfu::transport::webrtc::init_crypto();
         let shard = sfu::driver::start(&ShardConfig {
             index: 0,
@@ -53,15 +65,20 @@ impl House {
             },
             allow_dial: Vec::new(),
         };
-        let gateway = Gateway::start(gateway, conference.clone(), None).await.unwrap();
+        let gateway = Gateway::start(gateway, conference.clone(), keeper).await.unwrap();
         Self { gateway, conference, meeting }
     }
 
     /// A room system that calls the meeting.
     pub async fn caller(&self) -> Peer {
+        self.calls("board").await
+    }
+
+    /// One that calls this user.
+    pub async fn calls(&self, user: &'static str) -> Peer {
         let addresses = self.gateway.local_addrs();
         let udp = addresses.iter().find(|it| it.0 == Transport::Udp).unwrap().1;
-        Peer::new(udp, "board").await
+        Peer::new(udp, user).await
     }
 
     /// A room system whose call was answered.

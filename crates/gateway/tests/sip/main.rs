@@ -2,15 +2,18 @@
 
 // Helpers of tests may fail like tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unimplemented)]
 
 mod bridge;
 mod dialing;
 mod flood;
 mod hostile;
 mod house;
+mod kept;
 mod limits;
 mod lobby;
 mod peers;
 mod raw;
 mod scripted;
 mod torture;
+mod trunks;
