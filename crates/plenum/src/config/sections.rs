@@ -99,7 +99,7 @@ section! {
         ca_file: Option<PathBuf> = None, example "/etc/plenum/room-systems.pem";
         /// Which addresses may be dialled: a host or `user@host`. The host is a name, "*.name" for
         /// what is below it, an IP address, a network or "*"; the user may begin or end with "*".
-        /// Nothing may be dialled while this is empty.
+        /// While this is empty only registered room systems are called, and what dial rules let be.
         allow_dial: Vec<DialPattern> = Vec::new(), dev dial_loopback(),
             example "[\"10.20.0.0/16\", \"*.rooms.example.org\", \"8*@pbx.example.org\"]";
         /// "allowed": media is encrypted where the room system can; "required": calls without
