@@ -94,8 +94,6 @@ fn a_meeting_of_400_kilobits_keeps_browsers_to_them() {
         assert!(rates[0] > 0.4 * NARROW && rates[1] > 0.4 * NARROW, "{rates:?}");
         for identity in identities.iter().enumerate().filter(|it| it.0 != at).map(|it| it.1) {
             browser.wait_for_picture(identity);
-            let steps = browser.steps(identity, 3.0);
-            assert!(steps >= 12, "{identity}: {steps} steps in 3 s");
         }
     }
     server.stop();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::{Browser, Mode};
-use tests::media::{BLUE, GREEN, Mark, RED};
+use tests::media::{BLUE, GREEN, Mark, RED, wav};
 use tests::person::{Person, receives};
 use tests::server::Server;
 use tests::story::Story;
@@ -28,8 +28,14 @@ fn shows_nothing_of(story: &Story, person: &mut dyn Person, identity: &str, mark
     }
     let heard = person.record(identity, 2.0);
     if heard.len() > 1000 {
-        let level = analyse::level(&heard[heard.len() / 4..], mark.tone);
-        assert!(level < -50.0, "{name} hears {} at {level} dB without its key", mark.name);
+        let heard = &heard[heard.len() / 4..];
+        let file = story.file(&format!("{name}-hears-{}.wav", mark.name));
+        std::fs::write(file, wav(heard)).expect("a recording is written");
+        // Who reads what is encrypted as sound hears noise: it is at no tone more than beside it.
+        let level = |tone: u32| analyse::level(heard, tone);
+        let (at, beside) = (level(mark.tone), level(mark.tone - 150).max(level(mark.tone + 150)));
+        let what = format!("{name} hears {} at {at} dB, and {beside} dB beside it", mark.name);
+        assert!(at < -60.0 || at < beside + 6.0, "{what}");
     }
 }
 
@@ -90,7 +96,9 @@ fn whoever_has_the_key_sees_and_hears_and_nobody_else() {
     let log = std::fs::read_to_string(story.file("server.log")).expect("the server's log");
     assert!(!log.contains(&hash["#key=".len()..]), "the server knows the key");
     for browser in [&mut red, &mut green] {
-        let (errors, foreign) = browser.complaints();
+        let (mut errors, foreign) = browser.complaints();
+        // LiveKit's client writes down each track of blue's that it cannot read.
+        errors.retain(|it| !it.starts_with("InvalidKey: "));
         assert_eq!((errors, foreign), (vec![], vec![]), "{}", browser.mark.name);
     }
     server.stop();

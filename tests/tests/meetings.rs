@@ -211,6 +211,8 @@ fn who_may_join_and_when_is_told_before_anything_else() {
         let done = ivan.run(&["meeting", "personal", kept[0], kept[1]], "");
         assert_ne!(done.code, 0, "{kept:?}: {done:?}");
     }
+    refused(&house.guest("ivan", None), 401, "pin_required");
+    ivan.json(&["meeting", "personal", "--lobby", "false", "--guest-pin", ""]);
     assert_eq!(house.guest("ivan", None).status, 200);
     failed(&ivan.run(&["meeting", "create", "x"], ""), 4, "meetings.own.write");
     assert_eq!(house.admin.run(&["account", "remove", "ivan"], "").code, 0);

@@ -261,7 +261,7 @@ impl Shard {
 
     fn add_peer(&mut self, peer: PeerId, session: Box<Session>, events: Box<dyn PeerEvents>) {
         if let Some(bandwidth) = session.bandwidth() {
-            self.router.set_budget(peer, bandwidth.for_pictures().unwrap_or(0));
+            self.router.set_budget(peer, bandwidth.bits());
         }
         let entry =
             Peer { session, events, timeout: None, dirty: false, addresses: VecDeque::new() };

@@ -125,13 +125,22 @@ impl Track {
         Some(Picture { track: self.id, rates, wanted, allowance: wish.allowance() })
     }
 
+    /// Bits a second of this sound, where a receiver gets it.
+    pub fn sound(&self, sink: SinkId, now: Instant) -> Option<u64> {
+        let gets = self.subscriptions.iter().any(|it| it.sink == sink && it.is_enabled());
+        if self.kind != MediaKind::Audio || !self.gate_open || !gets {
+            return None;
+        }
+        self.layers.first()?.rate(now)
+    }
+
     /// What a receiver's bandwidth leaves for it. Whether that holds it back, or ends that.
-    pub fn allow(&mut self, sink: SinkId, allowance: Allowance) -> Option<bool> {
-        let subscription = self.subscription(sink)?;
+    pub fn allow(&mut self, sink: SinkId, allowance: Allowance) -> bool {
+        let Some(subscription) = self.subscription(sink) else { return false };
         let held = |it| it == Allowance::Nothing;
         let before = held(subscription.allowance());
         subscription.set_allowance(allowance);
-        (before != held(allowance)).then_some(held(allowance))
+        before != held(allowance)
     }
 
     /// Forwards one packet to everybody who gets `layer`; how many full lanes did not take it.

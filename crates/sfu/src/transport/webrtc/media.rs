@@ -136,6 +136,8 @@ impl Session {
             return;
         };
         let Some((mid, types)) = self.wire_format(index, outgoing.codec) else { return };
+        // Where bits are short nothing is sent twice.
+        let redundant = redundant.filter(|_| self.bound.is_none());
         let packet = outgoing.packet;
         let (pt, payload) = match (redundant, types.redundant) {
             (Some(payload), Some(pt)) => (pt, red::with_payload_type(payload, *types.plain)),
