@@ -5,6 +5,7 @@
 //! [`SCHEMA`] raised. What stands there already is never written again.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,7 +54,10 @@ fn holds(now: &Value, before: &Value) -> bool {
 fn restore(story: &Story, house: &Path) {
     let data = story.file("data");
     fs::create_dir_all(&data).expect("a folder");
-    fs::copy(house.join("secret.key"), data.join("secret.key")).expect("the server's own key");
+    let key = data.join("secret.key");
+    fs::copy(house.join("secret.key"), &key).expect("the server's own key");
+    // A checkout lets everybody read it, with which no server starts.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its rights");
     let done = Command::new(program())
         .args(["restore", "--config", "/dev/null"])
         .arg(house.join("house.gz"))
