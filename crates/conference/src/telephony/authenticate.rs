@@ -80,14 +80,7 @@ pub struct DigestResponse {
 impl DigestResponse {
     /// Reads a header's value; `None`: it is no digest that could be checked.
     pub fn read(header: &str) -> Option<Self> {
-        if header.len() > MAX_HEADER {
-            return None;
-        }
-        let (scheme, parameters) = header.trim().split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("digest") {
-            return None;
-        }
-        let parameters = read_parameters(parameters)?;
+        let parameters = read_digest(header)?;
         let find = |name: &str| parameters.iter().find(|it| it.0 == name).map(|it| it.1.clone());
         let algorithm = DigestAlgorithm::read(find("algorithm").as_deref())?;
         let protection = match find("qop").map(|it| it.to_ascii_lowercase()).as_deref() {
@@ -117,9 +110,18 @@ impl DigestResponse {
     }
 }
 
+/// The parameters of a header's value that begins with `Digest`; `None`: it is no such.
+pub(super) fn read_digest(header: &str) -> Option<Vec<(String, String)>> {
+    if header.len() > MAX_HEADER {
+        return None;
+    }
+    let (scheme, parameters) = header.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("digest").then(|| read_parameters(parameters))?
+}
+
 /// `name=value` and `name="value"`, between commas; a name that comes twice is an attempt at
 /// something.
-pub(super) fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
+fn read_parameters(text: &str) -> Option<Vec<(String, String)>> {
     let mut parameters: Vec<(String, String)> = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {

@@ -2,7 +2,6 @@
 
 // Helpers of tests may fail like tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::unimplemented)]
 
 mod bridge;
 mod dialing;

@@ -1,10 +1,10 @@
-import { useEffect, useRef } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Ending } from '../lib/ending';
 import { Button } from '../ui/controls';
 import styles from './lobby.module.css';
 import { Shell } from './Shell';
+import { useHeading } from './useHeading';
 
 interface Props {
   ending: Ending;
@@ -16,13 +16,7 @@ interface Props {
 export function EndScreen({ ending, onRejoin, onHome }: Props) {
   const { t } = useTranslation();
   const title = t(`end.${ending}Title`);
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
-    document.title = `${title} · Plenum`;
-  }, [title]);
-  useEffect(() => {
-    heading.current?.focus();
-  }, []);
+  const heading = useHeading(title);
   return (
     <Shell>
       <div className={styles['home']} data-ending={ending}>

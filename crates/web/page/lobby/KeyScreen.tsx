@@ -6,6 +6,7 @@ import { MAX_PHRASE, makePhrase, normalPhrase } from '../lib/key';
 import { Button, Field, Message } from '../ui/controls';
 import styles from './lobby.module.css';
 import { Shell } from './Shell';
+import { useHeading } from './useHeading';
 
 interface Props {
   meeting: string;
@@ -19,13 +20,7 @@ interface Props {
 export function KeyScreen({ meeting, lack, onPhrase, onHome }: Props) {
   const { t } = useTranslation();
   const title = t('key.title');
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
-    document.title = `${title} · Plenum`;
-  }, [title]);
-  useEffect(() => {
-    heading.current?.focus();
-  }, []);
+  const heading = useHeading(title);
   return (
     <Shell>
       <div className={styles['home']}>

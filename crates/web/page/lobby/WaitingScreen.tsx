@@ -1,4 +1,4 @@
-import { useEffect, useEffectEvent, useRef } from 'react';
+import { useEffect, useEffectEvent } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Admission, Place } from '../lib/api';
@@ -7,6 +7,7 @@ import { stopWaiting, waitForHost } from '../lib/waiting';
 import { Button } from '../ui/controls';
 import styles from './lobby.module.css';
 import { Shell } from './Shell';
+import { useHeading } from './useHeading';
 
 interface Props {
   meeting: string;
@@ -22,15 +23,9 @@ interface Props {
 export function WaitingScreen({ meeting, place, moved, onAdmitted, onEnd, onCancel }: Props) {
   const { t } = useTranslation();
   const title = t(moved ? 'waiting.movedTitle' : 'waiting.title');
-  const heading = useRef<HTMLHeadingElement>(null);
+  const heading = useHeading(title);
   const admitted = useEffectEvent(onAdmitted);
   const ended = useEffectEvent(onEnd);
-  useEffect(() => {
-    document.title = `${title} · Plenum`;
-  }, [title]);
-  useEffect(() => {
-    heading.current?.focus();
-  }, []);
   useEffect(() => {
     const over = new AbortController();
     void waitForHost(meeting, place, over.signal).then((outcome) => {

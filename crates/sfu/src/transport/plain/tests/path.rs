@@ -66,3 +66,17 @@ fn what_a_peer_lost_of_our_picture_is_heard_at_a_pace() {
     one.datagram(LegPort::AudioRtcp, THERE, &report(255, ours.audio_ssrc));
     assert_eq!(one.got.path, [LegPath::Loss(0.25), LegPath::Loss(0.0)]);
 }
+
+#[test]
+fn an_estimate_is_heard_where_it_is_of_our_picture() {
+    let mut one = One::new(media(HERE, THERE));
+    // 150,000 by 2 to the first (draft-alvestrand-rmcat-remb section 2.2).
+    let estimate = |ssrc: u32| -> Vec<u8> {
+        let words = [0x8fce_0005, PEER_SSRC, 0, 0x5245_4d42, 1 << 24 | 1 << 18 | 150_000, ssrc];
+        words.into_iter().flat_map(u32::to_be_bytes).collect()
+    };
+    one.datagram(LegPort::VideoRtcp, THERE, &estimate(4711));
+    assert_eq!(one.got.path, []);
+    one.datagram(LegPort::VideoRtcp, THERE, &estimate(numbers(HERE).video_ssrc));
+    assert_eq!(one.got.path, [LegPath::AtMost(300_000)]);
+}
