@@ -4,6 +4,16 @@ use std::time::Instant;
 
 use rtp::lane::MediaPacket;
 
+/// No stream begins nearer to timestamp 0 than this: 23 minutes at 48 kHz.
+///
+/// str0m reports a stream before its first packet too, and says timestamp 0 then. libwebrtc takes a
+/// later report for the same timeline if it is up to 2^25 ticks ahead, and skews its lip-sync by up to
+/// half a second until the false report is forgotten, after 20 s; of reports that are further away
+/// it lets the third begin anew.
+const NEAR_ZERO: u32 = 1 << 26;
+/// What is added then.
+const AWAY: u32 = 1 << 30;
+
 /// Maps one source layer after the other onto one outgoing stream: sequence numbers without gaps
 /// but for real losses, timestamps and VP8 picture ids that go on (RFC 3550 section 5.1, RFC 7741
 /// section 4.2).
@@ -110,6 +120,7 @@ impl Rewrite {
     ) -> Segment {
         let timestamp_offset = match (self.vp8.keep_clock.take(), self.last) {
             (Some(offset), _) => offset,
+            (None, None) if packet.timestamp.wrapping_add(NEAR_ZERO) < 2 * NEAR_ZERO => AWAY,
             (None, None) => 0,
             (None, Some(last)) => {
                 // Another layer counts from another origin: what has passed on the wall has
@@ -172,6 +183,25 @@ mod tests {
 
     use super::*;
 
+    /// Where a source's timestamps begin that is far from 0.
+    const ORIGIN: u32 = 500_000_000;
+
+    #[test]
+    fn no_stream_begins_near_timestamp_0_which_reports_before_it_say() {
+        let start = Instant::now();
+        let first = |timestamp| {
+            let packet = packet(start, 0, 1, timestamp);
+            Rewrite::default().apply(&packet, 90_000, None).unwrap().timestamp
+        };
+        for timestamp in [0, 1, 250_000, (1 << 26) - 1, u32::MAX, u32::MAX - 90_000] {
+            assert_eq!(first(timestamp), timestamp.wrapping_add(1 << 30));
+        }
+        assert_eq!(
+            [1 << 26, 1 << 31, u32::MAX - (1 << 26)].map(first),
+            [1 << 26, 1 << 31, u32::MAX - (1 << 26)]
+        );
+    }
+
     fn packet(start: Instant, ms: u64, seq: u64, timestamp: u32) -> MediaPacket {
         MediaPacket {
             payload: Arc::from([1u8].as_slice()),
@@ -202,14 +232,14 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::default();
         let ids = |picture, tl0| Some((picture, Some(tl0)));
-        let first = rewrite.apply(&packet(start, 0, 10, 1000), 90_000, ids(0x7fff, 9)).unwrap();
-        assert_eq!((first.seq, first.timestamp, first.vp8), (0, 1000, None));
+        let first = rewrite.apply(&packet(start, 0, 10, ORIGIN), 90_000, ids(0x7fff, 9)).unwrap();
+        assert_eq!((first.seq, first.timestamp, first.vp8), (0, ORIGIN, None));
         rewrite.restart(false);
         let next = rewrite.apply(&packet(start, 40, 900, 77), 90_000, ids(5, 200)).unwrap();
-        assert_eq!((next.seq, next.timestamp), (1, 1000 + 3600));
+        assert_eq!((next.seq, next.timestamp), (1, ORIGIN + 3600));
         assert_eq!(next.vp8, Some(Vp8Numbers { picture_id: 0, tl0_pic_idx: Some(10) }));
         let then = rewrite.apply(&packet(start, 80, 901, 77 + 3600), 90_000, ids(6, 201)).unwrap();
-        assert_eq!((then.seq, then.timestamp), (2, 1000 + 7200));
+        assert_eq!((then.seq, then.timestamp), (2, ORIGIN + 7200));
         assert_eq!(then.vp8, Some(Vp8Numbers { picture_id: 1, tl0_pic_idx: Some(11) }));
     }
 
@@ -217,10 +247,10 @@ mod tests {
     fn a_pause_leaves_no_gap_in_sequence_but_its_length_in_time() {
         let start = Instant::now();
         let mut rewrite = Rewrite::default();
-        rewrite.apply(&packet(start, 0, 10, 1000), 48_000, None).unwrap();
+        rewrite.apply(&packet(start, 0, 10, ORIGIN), 48_000, None).unwrap();
         rewrite.restart(true);
-        let next = rewrite.apply(&packet(start, 2000, 110, 97_000), 48_000, None).unwrap();
-        assert_eq!((next.seq, next.timestamp), (1, 97_000));
+        let next = rewrite.apply(&packet(start, 2000, 110, ORIGIN + 96_000), 48_000, None).unwrap();
+        assert_eq!((next.seq, next.timestamp), (1, ORIGIN + 96_000));
     }
 
     #[test]
