@@ -45,6 +45,8 @@ pub struct GatewayConfig {
     pub media: MediaRules,
     /// Which addresses may be called.
     pub allow_dial: Vec<DialPattern>,
+    /// Whether who dials our address alone is asked for a meeting's number.
+    pub reception: bool,
 }
 
 /// The running gateway.
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) registrar: Option<Arc<Registrar>>,
     pub(crate) plan: Option<Plan>,
     allow_dial: Vec<DialPattern>,
+    pub(crate) reception: bool,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
     pub(crate) stop: CancellationToken,
@@ -91,6 +94,7 @@ impl Gateway {
             registrar: registrar.clone(),
             plan: keeper.map(Plan::new),
             allow_dial: config.allow_dial,
+            reception: config.reception,
             conference,
             media: config.media,
             announced: config.announced,

@@ -10,7 +10,7 @@ use sfu::transport::plain::LegMedia;
 use tokio_util::sync::CancellationToken;
 use types::{Bandwidth, LegLayout, MeetingId};
 
-use super::line::{Caller, Line, Visitor};
+use super::line::{Caller, Line};
 use super::media::{MediaRules, Session};
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
@@ -196,9 +196,8 @@ pub(crate) async fn call(place: Place, meeting: MeetingId, targets: Vec<Target>,
                     place.set(LegState::Active);
                     leg.set_status("active").await;
                     let stop = place.hang_up.clone();
-                    let visitor = Visitor { meeting, caller };
-                    let line = Line::new(place.shared.clone(), call, session, leg, visitor, stop);
-                    line.run(None).await;
+                    let line = Line::new(place.shared.clone(), call, session, leg, caller, stop);
+                    line.run(meeting, None).await;
                     LegState::Ended
                 }
                 Err(state) => state,

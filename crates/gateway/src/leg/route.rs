@@ -14,21 +14,29 @@ use crate::sip::{Flow, IncomingCall};
 
 /// The way of a call that may come in.
 pub(super) struct Way {
-    pub(super) dialled: Dialled,
+    pub(super) to: To,
     /// What it comes over, where it comes over a trunk.
     pub(super) trunk: Option<TrunkCall>,
 }
 
+/// Where a call goes.
+pub(super) enum To {
+    Meeting(Dialled),
+    /// To the voice that asks for a meeting's number.
+    Reception,
+}
+
 /// Asks the dial plan. Rules see what was called without the PIN behind it. Where none matches, who
-/// comes over a trunk is refused, and whoever else has dialled a meeting.
+/// comes over a trunk is refused; whoever else has dialled a meeting, or our address alone.
 pub(super) async fn way(shared: &Shared, call: &IncomingCall) -> Result<Way, Refused> {
-    let user = call.user.as_deref().and_then(UserPart::read).ok_or(Refused::NoMeetingDialled)?;
+    let user = call.user.as_deref().unwrap_or_default();
+    let user = UserPart::read(user).ok_or(Refused::NoMeetingDialled)?;
     match &shared.plan {
         Some(plan) => {
             let read = plan.read().await?;
             by_plan(shared, plan, &read, call, user)
         }
-        None => Ok(Way { dialled: dialled(user)?, trunk: None }),
+        None => Ok(Way { to: dialled(shared, user)?, trunk: None }),
     }
 }
 
@@ -52,19 +60,19 @@ fn by_plan(
     if asked.called.len() > MAX_ADDRESS || asked.calling.len() > MAX_ADDRESS {
         return Err(Refused::NoMeetingDialled);
     }
-    let dialled = match (read.decide(&asked), trunk) {
+    let to = match (read.decide(&asked), trunk) {
         (Some(ruling), _) => by_rule(ruling, user)?,
         (None, Some(trunk)) => return Err(Refused::NoRule { trunk: trunk.entity.name.clone() }),
-        (None, None) => dialled(user)?,
+        (None, None) => dialled(shared, user)?,
     };
-    let Some(trunk) = trunk else { return Ok(Way { dialled, trunk: None }) };
+    let Some(trunk) = trunk else { return Ok(Way { to, trunk: None }) };
     match plan.take(&trunk.id, &trunk.entity, None) {
-        Some(call) => Ok(Way { dialled, trunk: Some(call) }),
+        Some(call) => Ok(Way { to, trunk: Some(call) }),
         None => Err(Refused::TrunkFull { trunk: trunk.entity.name.clone() }),
     }
 }
 
-fn by_rule(ruling: Ruling, user: UserPart) -> Result<Dialled, Refused> {
+fn by_rule(ruling: Ruling, user: UserPart) -> Result<To, Refused> {
     let Ruling { rule, decision } = ruling;
     let to = match decision {
         Decision::Meeting(called) => {
@@ -75,18 +83,24 @@ fn by_rule(ruling: Ruling, user: UserPart) -> Result<Dialled, Refused> {
                     MeetingId::parse(number.as_str()).map_err(|_| Refused::NoMeetingDialled)?
                 }
             };
-            return Ok(Dialled { meeting, pin: user.pin });
+            return Ok(To::Meeting(Dialled { meeting, pin: user.pin }));
         }
         Decision::Reject(cause) => return Err(Refused::ByRule { rule, cause }),
-        Decision::Ivr => "to a voice",
+        Decision::Ivr => {
+            tracing::info!(rule, "a dial rule sends a call to the reception");
+            return Ok(To::Reception);
+        }
         Decision::Trunk { .. } => "over a trunk",
         Decision::Device(_) => "to a device",
     };
     Err(Refused::NotBuilt { rule, to })
 }
 
-fn dialled(user: UserPart) -> Result<Dialled, Refused> {
-    Dialled::of(user).ok_or(Refused::NoMeetingDialled)
+fn dialled(shared: &Shared, user: UserPart) -> Result<To, Refused> {
+    if user.called.is_empty() && shared.reception {
+        return Ok(To::Reception);
+    }
+    Dialled::of(user).map(To::Meeting).ok_or(Refused::NoMeetingDialled)
 }
 
 /// Whether a registered device calls, by the way that it registered.

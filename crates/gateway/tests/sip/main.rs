@@ -13,6 +13,7 @@ mod limits;
 mod lobby;
 mod peers;
 mod raw;
+mod reception;
 mod scripted;
 mod torture;
 mod trunks;
