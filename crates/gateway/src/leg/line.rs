@@ -41,7 +41,6 @@ pub(crate) struct Caller {
 impl Caller {
     pub(super) fn of(call: &IncomingCall, role: Role, layout: LegLayout) -> Self {
         let user = user_of(&call.from);
-        let name = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
         let id = call.id().map(ToString::to_string).unwrap_or_default();
         let attributes = [
             ("sip.callID", id.as_str()),
@@ -58,8 +57,7 @@ impl Caller {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
         let identity = identity(&user);
-        let name = name.or_else(|| Some(shown(&user)).filter(|it| !it.is_empty()));
-        let name = name.unwrap_or_else(|| call.source.ip().to_string());
+        let name = name_of(call);
         Self { identity, name, attributes, role, invited: false }
     }
 
@@ -102,6 +100,13 @@ impl Caller {
             attributes: self.attributes.clone(),
         }
     }
+}
+
+/// What people are shown of who calls.
+pub(super) fn name_of(call: &IncomingCall) -> String {
+    let given = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
+    let name = given.or_else(|| Some(shown(&user_of(&call.from))).filter(|it| !it.is_empty()));
+    name.unwrap_or_else(|| call.source.ip().to_string())
 }
 
 /// Lets a leg into its meeting, unless it has to wait before it.

@@ -4,6 +4,7 @@ mod admission;
 mod dialled;
 mod line;
 mod media;
+mod onward;
 mod prompt;
 mod reception;
 mod route;
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use conference::access::{self, AdmissionError};
 use conference::store::StoreError;
 use conference::telephony::Cause;
-use conference::{JoinError, Leg, LegSeat, Waiting};
+use conference::{DialRefusal, JoinError, Leg, LegSeat, LegState, Waiting};
 use room::{Refusal, Role};
 use tokio::time::Instant;
 use types::{Bandwidth, MeetingId, Timestamp};
@@ -25,13 +26,14 @@ use crate::gateway::Shared;
 use crate::plan::TrunkCall;
 use crate::sip::{Call, CallError, CallEvent, Flow, IncomingCall, Status};
 
-pub(crate) use dialled::{Dialled as DialledLegs, Place, call};
+pub(crate) use dialled::{CallingSide, Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;
 pub use media::MediaRules;
 
 use admission::Dialled;
 use line::Line;
 use media::{Session, SessionError};
+use onward::Other;
 use route::{To, Way};
 
 /// Every refusal of a source that we do not know comes this long after its call: how fast it comes
@@ -64,8 +66,14 @@ enum Refused {
     NotNow { meeting: MeetingId, error: AdmissionError },
     #[error("the dial rule {rule:?} says so")]
     ByRule { rule: String, cause: Cause },
-    #[error("the dial rule {rule:?} sends it {to}, which this version cannot do")]
-    NotBuilt { rule: String, to: &'static str },
+    #[error("the dial rule {rule:?} sends it back over the trunk that it came over")]
+    Loop { rule: String },
+    #[error("nobody is called: {0}")]
+    NotCalled(DialRefusal),
+    #[error("who was called is not reached: {0:?}")]
+    NotReached(LegState),
+    #[error("the caller gave up")]
+    GaveUp,
     #[error("no dial rule is for this call, which comes over the trunk {trunk:?}")]
     NoRule { trunk: String },
     #[error("as many calls as may be go over the trunk {trunk:?}")]
@@ -91,7 +99,15 @@ impl Refused {
                 Status::SERVICE_UNAVAILABLE
             }
             Self::ByRule { cause, .. } => status_of(*cause),
-            Self::NotBuilt { .. } => Status::NOT_IMPLEMENTED,
+            Self::NotReached(state) => status_of_leg(*state),
+            Self::NotCalled(DialRefusal::NotRegistered) | Self::GaveUp => {
+                Status::TEMPORARILY_UNAVAILABLE
+            }
+            Self::NotCalled(DialRefusal::TrunkFull { .. } | DialRefusal::TooMany) => {
+                Status::BUSY_HERE
+            }
+            Self::NotCalled(_) => Status::SERVICE_UNAVAILABLE,
+            Self::Loop { .. } => Status::NOT_FOUND,
             Self::TrunkFull { .. } => Status::BUSY_HERE,
             Self::NoMeetingDialled
             | Self::NoRule { .. }
@@ -136,6 +152,18 @@ fn status_of(cause: Cause) -> Status {
     }
 }
 
+/// What the caller is told of a call on that did not succeed.
+fn status_of_leg(state: LegState) -> Status {
+    match state {
+        LegState::Busy => Status::BUSY_HERE,
+        LegState::Declined => Status::DECLINE,
+        LegState::NotFound => Status::NOT_FOUND,
+        LegState::Incompatible => Status::NOT_ACCEPTABLE_HERE,
+        LegState::NotAdmitted | LegState::Unreachable => Status::SERVICE_UNAVAILABLE,
+        _ => Status::TEMPORARILY_UNAVAILABLE,
+    }
+}
+
 /// Answers a call and stays with it until its end.
 pub(crate) async fn answer(shared: Arc<Shared>, mut call: IncomingCall) {
     let earliest = Instant::now() + REFUSAL_DELAY;
@@ -168,6 +196,8 @@ struct Prepared {
     media: Media,
     /// What it comes over, where it comes over a trunk.
     trunk: Option<TrunkCall>,
+    /// Whom it is for, where that is no meeting.
+    other: Option<Other>,
 }
 
 /// How far its media are.
@@ -178,13 +208,20 @@ enum Media {
     Offered { seat: LegSeat, offer: Vec<u8> },
 }
 
-async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
+async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared, Refused> {
     let Way { to, trunk } = route::way(shared, call).await?;
     let source = call.source.ip();
-    let (entry, role) = match to {
-        To::Meeting(dialled) => admit(shared, source, dialled).await?,
-        To::Reception if shared.may_try_pin(source) => (Entry::Reception, Role::default()),
+    let (entry, role, other) = match to {
+        To::Meeting(dialled) => {
+            let (entry, role) = admit(shared, source, dialled).await?;
+            (entry, role, None)
+        }
+        To::Reception if shared.may_try_pin(source) => (Entry::Reception, Role::default(), None),
         To::Reception => return Err(Refused::TooManyPins),
+        To::Callee(callee) => {
+            let (meeting, other) = onward::connect(shared, call, *callee).await?;
+            (Entry::In(meeting), Role::default(), Some(other))
+        }
     };
     let (seat, layout) = match &entry {
         Entry::In(meeting) | Entry::Ask { meeting, .. } => {
@@ -210,7 +247,7 @@ async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Ref
         }
         None => Media::Offered { seat, offer: session.offer() },
     };
-    Ok(Prepared { caller, entry, session, media, trunk })
+    Ok(Prepared { caller, entry, session, media, trunk, other })
 }
 
 /// Whether a caller may come in, and as what.
@@ -258,7 +295,7 @@ async fn admit(
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
         // The trunk's call is counted until the end.
-        let Self { caller, entry, mut session, media, trunk } = self;
+        let Self { caller, entry, mut session, media, trunk, other } = self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);
@@ -287,7 +324,7 @@ impl Prepared {
                 }
             }
         };
-        let stop = shared.stop.clone();
+        let stop = other.as_ref().map_or(&shared.stop, |it| &it.gone).clone();
         let line = Line::new(shared, call, session, leg, caller, stop);
         match entry {
             Entry::In(meeting) => line.run(meeting, waiting).await,

@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
+use conference::DialRefusal;
 use conference::booking::Called;
 use conference::telephony::{Call, Decision, Direction};
-use types::MeetingId;
+use types::{MeetingId, RecordId};
 
 use super::Refused;
 use super::admission::{Dialled, UserPart, percent_decoded};
-use crate::gateway::Shared;
+use crate::gateway::{Shared, over_trunk};
 use crate::plan::{MAX_ADDRESS, Plan, Read, Ruling, TrunkCall};
+use crate::registrar::Callee;
 use crate::sip::{Flow, IncomingCall};
 
 /// The way of a call that may come in.
@@ -24,6 +26,8 @@ pub(super) enum To {
     Meeting(Dialled),
     /// To the voice that asks for a meeting's number.
     Reception,
+    /// To somebody who is called.
+    Callee(Box<Callee>),
 }
 
 /// Asks the dial plan. Rules see what was called without the PIN behind it. Where none matches, who
@@ -61,8 +65,16 @@ fn by_plan(
         return Err(Refused::NoMeetingDialled);
     }
     let to = match (read.decide(&asked), trunk) {
-        (Some(ruling), _) => by_rule(ruling, user)?,
+        (Some(ruling), from) => {
+            let from = from.map(|it| &it.id);
+            by_rule(shared, plan, read, ruling, user, from)?
+        }
         (None, Some(trunk)) => return Err(Refused::NoRule { trunk: trunk.entity.name.clone() }),
+        (None, None) if asked.registered => match shared.device(&user.called) {
+            // Devices of the house call each other.
+            Some(callee) => To::Callee(Box::new(callee)),
+            None => dialled(shared, user)?,
+        },
         (None, None) => dialled(shared, user)?,
     };
     let Some(trunk) = trunk else { return Ok(Way { to, trunk: None }) };
@@ -72,9 +84,16 @@ fn by_plan(
     }
 }
 
-fn by_rule(ruling: Ruling, user: UserPart) -> Result<To, Refused> {
+fn by_rule(
+    shared: &Shared,
+    plan: &Plan,
+    read: &Read,
+    ruling: Ruling,
+    user: UserPart,
+    from: Option<&RecordId>,
+) -> Result<To, Refused> {
     let Ruling { rule, decision } = ruling;
-    let to = match decision {
+    match decision {
         Decision::Meeting(called) => {
             tracing::info!(rule, "a dial rule sends a call into a meeting");
             let meeting = match called {
@@ -83,17 +102,28 @@ fn by_rule(ruling: Ruling, user: UserPart) -> Result<To, Refused> {
                     MeetingId::parse(number.as_str()).map_err(|_| Refused::NoMeetingDialled)?
                 }
             };
-            return Ok(To::Meeting(Dialled { meeting, pin: user.pin }));
+            Ok(To::Meeting(Dialled { meeting, pin: user.pin }))
         }
-        Decision::Reject(cause) => return Err(Refused::ByRule { rule, cause }),
+        Decision::Reject(cause) => Err(Refused::ByRule { rule, cause }),
         Decision::Ivr => {
             tracing::info!(rule, "a dial rule sends a call to the reception");
-            return Ok(To::Reception);
+            Ok(To::Reception)
         }
-        Decision::Trunk { .. } => "over a trunk",
-        Decision::Device(_) => "to a device",
-    };
-    Err(Refused::NotBuilt { rule, to })
+        // What came over a trunk would go round and round.
+        Decision::Trunk { trunk, .. } if from == Some(&trunk) => Err(Refused::Loop { rule }),
+        Decision::Trunk { trunk, called } => {
+            tracing::info!(rule, "a dial rule sends a call over a trunk");
+            over_trunk(plan, read, rule, &trunk, &called)
+                .map(|it| To::Callee(Box::new(it)))
+                .map_err(Refused::NotCalled)
+        }
+        Decision::Device(extension) => {
+            tracing::info!(rule, "a dial rule sends a call to a device");
+            let device = shared.device(extension.as_str());
+            let device = device.map(|it| To::Callee(Box::new(it)));
+            device.ok_or(Refused::NotCalled(DialRefusal::NotRegistered))
+        }
+    }
 }
 
 fn dialled(shared: &Shared, user: UserPart) -> Result<To, Refused> {

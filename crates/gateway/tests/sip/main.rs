@@ -11,6 +11,7 @@ mod house;
 mod kept;
 mod limits;
 mod lobby;
+mod onward;
 mod peers;
 mod raw;
 mod reception;
