@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::process::Command;
 
 use crate::media::{CELLS, HEIGHT, Mark, RATE, STRIP};
 
@@ -27,6 +28,31 @@ pub fn level_at(samples: &[i16], rate: u32, hertz: u32) -> f64 {
     }
     let amplitude = 2.0 * re.hypot(im) / f64::max(weight, 1.0);
     20.0 * amplitude.max(1e-7).log10()
+}
+
+/// The shares of a recording at 48 kHz, in steps of 20 ms, in which it is loud and in which it is
+/// quiet: speech has both, a tone or noise has one of them.
+pub fn loud_and_quiet(samples: &[i16]) -> [f64; 2] {
+    let frames: Vec<f64> = samples
+        .chunks_exact(RATE / 50)
+        .map(|it| it.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>() / it.len() as f64)
+        .map(|power| 10.0 * (power / 32768.0f64.powi(2)).max(1e-10).log10())
+        .collect();
+    let share = |fits: fn(f64) -> bool| {
+        frames.iter().filter(|it| fits(**it)).count() as f64 / frames.len().max(1) as f64
+    };
+    [share(|it| it > -35.0), share(|it| it < -45.0)]
+}
+
+/// What tesseract reads in a picture, in English.
+///
+/// # Panics
+/// When it does not run.
+pub fn text(path: &Path) -> String {
+    let done = Command::new("tesseract").arg(path).args(["stdout", "--psm", "6"]).output();
+    let done = done.expect("tesseract runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 /// A picture, eight bits a channel.

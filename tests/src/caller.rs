@@ -97,7 +97,8 @@ impl Caller {
     /// # Panics
     /// When it gets no port.
     pub fn new(uri: &str, mark: Mark) -> Self {
-        let (_, server) = uri.split_once('@').expect("an address in the URI");
+        // What comes last is its address, whether or not a user stands before it.
+        let server = uri.rsplit_once('@').or(uri.split_once(':')).expect("an address").1;
         let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let (socket, rtp) = (bind(), bind());
         for socket in [&socket, &rtp] {

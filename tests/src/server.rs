@@ -115,7 +115,7 @@ impl Server {
             .env("PLENUM_SIP_TLS_LISTEN", &listen)
             .env("PLENUM_RTP_PORT_MIN", RTP_PORTS[0])
             .env("PLENUM_RTP_PORT_MAX", RTP_PORTS[1])
-            .env("PLENUM_SFU_SHARDS", "1")
+            .envs((!configuration.contains("shards")).then_some(("PLENUM_SFU_SHARDS", "1")))
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
             .env("PLENUM_SFU_TCP_PORT", free_tcp_port().to_string())
             .envs((!configuration.contains("[log]")).then_some(("PLENUM_LOG_FILTER", "info")))
@@ -173,14 +173,15 @@ impl Server {
         String::from_utf8(printed.stdout).expect("PEM")
     }
 
-    /// What a room system dials for a meeting, over `udp`, `tcp` or `tls`.
+    /// What a room system dials for a meeting, or for the server alone if that is empty, over `udp`, `tcp` or `tls`.
     ///
     /// # Panics
     /// When the server does not listen there.
     pub fn dial(&self, meeting: &str, transport: &str) -> String {
         let address = self.sip.get(transport);
         let address = address.unwrap_or_else(|| panic!("no {transport}: {:?}", self.sip));
-        format!("sip:{meeting}@{address}")
+        let user = if meeting.is_empty() { String::new() } else { format!("{meeting}@") };
+        format!("sip:{user}{address}")
     }
 
     /// Runs `plenum call`; its exit code, the outcome as JSON, and what it complained of.

@@ -373,9 +373,9 @@ impl Conference {
         }
     }
 
-    pub(crate) fn new_peer(&self, meeting: &MeetingId) -> Result<(PeerId, ShardHandle), JoinError> {
-        let meeting = self.inner.directory.canonical(meeting);
-        let shard = self.shard_of(&meeting).ok_or(JoinError::Stopping)?;
+    /// A number for who comes, and the shard at this place.
+    pub(crate) fn new_peer(&self, shard: usize) -> Result<(PeerId, ShardHandle), JoinError> {
+        let shard = self.inner.shards.get(shard).cloned().ok_or(JoinError::Stopping)?;
         if self.lock().stopping {
             return Err(JoinError::Stopping);
         }
@@ -395,11 +395,16 @@ impl Conference {
         &self.inner.ports
     }
 
-    fn shard_of(&self, id: &MeetingId) -> Option<ShardHandle> {
+    /// The place of a meeting's shard, by whatever the meeting is called.
+    pub(crate) fn place_of(&self, id: &MeetingId) -> usize {
         let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
+        self.inner.directory.canonical(id).hash(&mut hasher);
         let count = self.inner.shards.len().max(1) as u64;
-        self.inner.shards.get((hasher.finish() % count) as usize).cloned()
+        (hasher.finish() % count) as usize
+    }
+
+    fn shard_of(&self, id: &MeetingId) -> Option<ShardHandle> {
+        self.inner.shards.get(self.place_of(id)).cloned()
     }
 
     pub(crate) fn next_id(&self) -> u64 {

@@ -23,6 +23,7 @@ use crate::bridge::{LegFormat, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
 use crate::meeting::{ActorMessage, ExecuteError};
 use crate::member::{Member, MemberEvent};
+use crate::speech::Speech;
 
 /// The attribute of a room system that has put the meeting on hold, with the value `true`. It is
 /// our own: LiveKit has no word for it.
@@ -50,6 +51,8 @@ pub struct LegSeat {
     conference: Conference,
     peer: PeerId,
     shard: ShardHandle,
+    /// The shard's place among all.
+    place: usize,
     sockets: LegSockets,
     bandwidth: Option<Bandwidth>,
 }
@@ -76,7 +79,7 @@ impl LegSeat {
     /// # Errors
     /// Keys that do not fit their suite.
     pub fn start(self, media: LegMedia, format: LegFormat) -> Result<Leg, SrtpError> {
-        let Self { conference, peer, shard, sockets, .. } = self;
+        let Self { conference, peer, shard, place: sits_at, sockets, .. } = self;
         let now = conference.clock().now();
         let numbers = LegNumbers {
             audio_ssrc: rand::random(),
@@ -97,7 +100,18 @@ impl LegSeat {
         shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
         let place = Place::Outside { prompt: None };
         let published = [None, None];
-        Ok(Leg { conference, peer, shard, format, published, events, link, place, ended: false })
+        Ok(Leg {
+            conference,
+            peer,
+            shard,
+            sits_at,
+            format,
+            published,
+            events,
+            link,
+            place,
+            ended: false,
+        })
     }
 }
 
@@ -106,6 +120,8 @@ pub struct Leg {
     conference: Conference,
     peer: PeerId,
     shard: ShardHandle,
+    /// The shard's place among all.
+    sits_at: usize,
     format: LegFormat,
     /// Its tracks in the meeting: sound, picture.
     published: [Option<TrackSid>; 2],
@@ -116,8 +132,15 @@ pub struct Leg {
 }
 
 enum Place {
-    Outside { prompt: Option<Bridge> },
+    Outside { prompt: Option<Prompt> },
     Inside { member: Member },
+}
+
+/// What is shown and said before a meeting.
+struct Prompt {
+    bridge: Bridge,
+    /// What is said now.
+    speech: Option<Speech>,
 }
 
 impl Leg {
@@ -126,16 +149,23 @@ impl Leg {
         self.peer
     }
 
-    /// Shows it a text on a calm picture, with silence. For who is not in yet.
+    /// Shows it a text on a calm picture. For who is not in yet.
     pub fn prompt(&mut self, text: &str) {
-        match &self.place {
-            Place::Outside { prompt: Some(bridge) } => bridge.add_tile(TILE, text),
-            Place::Outside { prompt: None } => {
-                let bridge = self.prompt_bridge();
-                bridge.add_tile(TILE, text);
-                self.place = Place::Outside { prompt: Some(bridge) };
-            }
-            Place::Inside { .. } => {}
+        if matches!(self.place, Place::Outside { prompt: None }) {
+            let prompt = Prompt { bridge: self.prompt_bridge(), speech: None };
+            self.place = Place::Outside { prompt: Some(prompt) };
+        }
+        if let Place::Outside { prompt: Some(prompt) } = &self.place {
+            prompt.bridge.add_tile(TILE, text);
+        }
+    }
+
+    /// Says these words, in G.722, beside what [`Self::prompt`] shows, in the place of what is said
+    /// now; `None`: nothing more is said. Silence follows.
+    pub fn say(&mut self, words: Option<&'static [u8]>) {
+        if let Place::Outside { prompt: Some(Prompt { bridge, speech }) } = &mut self.place {
+            *speech =
+                words.map(|it| Speech::say(it, VOICE, bridge, self.conference.clock().clone()));
         }
     }
 
@@ -162,6 +192,14 @@ impl Leg {
 
     fn feed(&self, kind: MediaKind, lane: rtp::lane::LaneRx) {
         self.shard.send(sfu::Command::FeedLeg { peer: self.peer, kind, lane });
+    }
+
+    /// Whether it can join a meeting where it sits: on the meeting's shard, if the meeting takes room
+    /// systems' media as they were agreed on without it.
+    pub fn can_join(&self, meeting: &MeetingId) -> bool {
+        let settings = self.conference.directory().find(meeting);
+        let other = settings.is_none_or(|it| it.e2ee || it.bandwidth.is_some());
+        !other && self.conference.place_of(meeting) == self.sits_at
     }
 
     /// Lets it into a meeting, whose roster it then stands in with its tracks.
@@ -273,7 +311,7 @@ impl Leg {
     pub fn needs_key_frame(&self) {
         match &self.place {
             Place::Outside { prompt } => {
-                prompt.iter().for_each(|bridge| bridge.request_keyframe(PICTURE));
+                prompt.iter().for_each(|it| it.bridge.request_keyframe(PICTURE));
             }
             Place::Inside { member } => member.leg_needs_key_frame(),
         }
@@ -338,6 +376,7 @@ impl Drop for Leg {
 }
 
 const TILE: SourceId = SourceId(0);
+const VOICE: SourceId = SourceId(3);
 const PICTURE: SinkId = SinkId(1);
 const SOUND: SinkId = SinkId(2);
 
@@ -405,11 +444,25 @@ impl Conference {
             return Err(JoinError::Refused(Refusal::NotEncrypted));
         }
         let bandwidth = settings.bandwidth;
-        let (peer, shard) = self.new_peer(meeting)?;
+        self.seat(self.place_of(meeting), bandwidth)
+    }
+
+    /// Ports for a leg of which nobody knows yet into which meeting it goes: it may have to sit down
+    /// elsewhere then ([`Leg::can_join`]).
+    ///
+    /// # Errors
+    /// As [`Self::seat_leg`].
+    pub fn seat_visitor(&self) -> Result<LegSeat, JoinError> {
+        let count = self.shards().len().max(1) as u64;
+        self.seat((self.next_id() % count) as usize, None)
+    }
+
+    fn seat(&self, place: usize, bandwidth: Option<Bandwidth>) -> Result<LegSeat, JoinError> {
+        let (peer, shard) = self.new_peer(place)?;
         let sockets = self.ports().bind_leg().map_err(|error| {
             tracing::error!(%error, "a room system cannot be taken");
             JoinError::NoPorts
         })?;
-        Ok(LegSeat { conference: self.clone(), peer, shard, sockets, bandwidth })
+        Ok(LegSeat { conference: self.clone(), peer, shard, place, sockets, bandwidth })
     }
 }

@@ -19,6 +19,7 @@ mod meeting;
 mod member;
 pub mod people;
 pub mod problem;
+mod speech;
 pub mod store;
 pub mod telephony;
 mod upkeep;

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use types::{LegLayout, MeetingId, RecordId};
 
-use crate::leg::{self, Caller, DialledLegs, MediaRules, Place};
+use crate::leg::{self, Caller, CallingSide, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
@@ -45,6 +45,8 @@ pub struct GatewayConfig {
     pub media: MediaRules,
     /// Which addresses may be called.
     pub allow_dial: Vec<DialPattern>,
+    /// Whether who dials our address alone is asked for a meeting's number.
+    pub reception: bool,
 }
 
 /// The running gateway.
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) registrar: Option<Arc<Registrar>>,
     pub(crate) plan: Option<Plan>,
     allow_dial: Vec<DialPattern>,
+    pub(crate) reception: bool,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
     pub(crate) stop: CancellationToken,
@@ -91,6 +94,7 @@ impl Gateway {
             registrar: registrar.clone(),
             plan: keeper.map(Plan::new),
             allow_dial: config.allow_dial,
+            reception: config.reception,
             conference,
             media: config.media,
             announced: config.announced,
@@ -141,38 +145,8 @@ impl Dialler for Gateway {
         if shared.stop.is_cancelled() {
             return Err(DialRefusal::Unavailable);
         }
-        let Callee { device, trunk, targets } = shared.callee(address).await?;
-        let target = targets.first().ok_or(DialRefusal::BadAddress)?;
-        let settings = shared.conference.directory().find(meeting);
-        let settings = settings.ok_or(DialRefusal::NoSuchMeeting)?;
-        if settings.e2ee {
-            return Err(DialRefusal::NotEncrypted);
-        }
-        let meeting = &settings.id;
-        let layout = layout.unwrap_or_else(|| shared.layout_of(meeting));
-        let caller = Caller::dialled(target, layout);
-        let leg = DialledLeg {
-            id: LegId(random_id("LG_")),
-            meeting: meeting.clone(),
-            identity: caller.identity().clone(),
-            address: target.shown(),
-            state: LegState::Dialling,
-            layout,
-        };
-        let hang_up = shared.stop.child_token();
-        shared.dialled.add(leg.clone(), hang_up.clone())?;
-        shared.conference.tell_leg(&leg);
-        let trunk_name = trunk.as_ref().map(|it| it.trunk.name.clone());
-        let place = Place::new(shared.clone(), leg.id.clone(), hang_up, trunk);
-        let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target, trunk = trunk_name);
-        let meeting = meeting.clone();
-        let in_call = shared.in_call(device);
-        let work = async move {
-            leg::call(place, meeting, targets, caller).await;
-            drop(in_call);
-        };
-        shared.legs.spawn(work.instrument(span));
-        Ok(leg)
+        let callee = shared.callee(address).await?;
+        shared.launch(meeting, callee, layout, None).map(|(leg, _)| leg)
     }
 
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
@@ -194,6 +168,49 @@ impl Dialler for Gateway {
 }
 
 impl Shared {
+    /// Calls somebody into a meeting; the call goes on by itself, and `side` hears how it stands.
+    pub(crate) fn launch(
+        self: &Arc<Self>,
+        meeting: &MeetingId,
+        callee: Callee,
+        layout: Option<LegLayout>,
+        side: Option<CallingSide>,
+    ) -> Result<(DialledLeg, CancellationToken), DialRefusal> {
+        let Callee { device, trunk, targets } = callee;
+        let target = targets.first().ok_or(DialRefusal::BadAddress)?;
+        let settings = self.conference.directory().find(meeting);
+        let settings = settings.ok_or(DialRefusal::NoSuchMeeting)?;
+        if settings.e2ee {
+            return Err(DialRefusal::NotEncrypted);
+        }
+        let meeting = &settings.id;
+        let layout = layout.unwrap_or_else(|| self.layout_of(meeting));
+        let caller = Caller::dialled(target, layout);
+        let leg = DialledLeg {
+            id: LegId(random_id("LG_")),
+            meeting: meeting.clone(),
+            identity: caller.identity().clone(),
+            address: target.shown(),
+            state: LegState::Dialling,
+            layout,
+        };
+        let hang_up = self.stop.child_token();
+        self.dialled.add(leg.clone(), hang_up.clone())?;
+        self.conference.tell_leg(&leg);
+        let trunk_name = trunk.as_ref().map(|it| it.trunk.name.clone());
+        let place =
+            Place::new(self.clone(), leg.id.clone(), hang_up.clone(), trunk).for_caller(side);
+        let span = tracing::info_span!("leg", %meeting, leg = %leg.id, ?target, trunk = trunk_name);
+        let meeting = meeting.clone();
+        let in_call = self.in_call(device);
+        let work = async move {
+            leg::call(place, meeting, targets, caller).await;
+            drop(in_call);
+        };
+        self.legs.spawn(work.instrument(span));
+        Ok((leg, hang_up))
+    }
+
     /// Who is called by this address: a device of the house by its extension or name, whoever a dial
     /// rule says, or whoever `[sip] allow_dial` lets be called.
     async fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
@@ -221,7 +238,7 @@ impl Shared {
     }
 
     /// A device that is registered under this extension or name.
-    fn device(&self, name: &str) -> Option<Callee> {
+    pub(crate) fn device(&self, name: &str) -> Option<Callee> {
         self.registrar.as_ref()?.find(name, Instant::now())
     }
 
@@ -304,7 +321,7 @@ impl Shared {
 }
 
 /// Whoever is called so over a trunk.
-fn over_trunk(
+pub(crate) fn over_trunk(
     plan: &Plan,
     read: &Read,
     rule: String,

@@ -67,8 +67,13 @@ pub async fn start(
         video_bitrate: config.sip.picture_bitrate.into(),
         layout: config.sip.layout,
     };
-    let gateway =
-        GatewayConfig { sip, announced, media, allow_dial: config.sip.allow_dial.clone() };
+    let gateway = GatewayConfig {
+        sip,
+        announced,
+        media,
+        allow_dial: config.sip.allow_dial.clone(),
+        reception: config.sip.reception,
+    };
     match Gateway::start(gateway, conference.clone(), Some(keeper.clone())).await {
         Ok(gateway) => Ok(Some(gateway)),
         Err(error) => Err(RoomSystemsError::Start { error }),

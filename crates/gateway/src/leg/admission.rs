@@ -6,10 +6,11 @@ use types::MeetingId;
 
 /// Wrong PINs until the call is ended.
 const TRIES: u32 = 3;
-/// The most digits of a PIN: then nobody has to press `#`.
-const MAX_DIGITS: usize = 10;
-/// The fewest digits of a PIN.
-const MIN_DIGITS: usize = 4;
+/// Digits of a PIN, at least and at most; with the last nobody has to press `#`.
+const PIN: (usize, usize) = (4, 10);
+/// The same of what a meeting is called by on a remote control. One that was made elsewhere than here
+/// may have a name of few digits, for which `#` is pressed.
+const NUMBER: (usize, usize) = (6, 12);
 /// Without another digit for this long, what was entered counts as whole.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Without any digit for this long nobody is there.
@@ -72,9 +73,12 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Takes a PIN from the keys of a remote. Sans-IO.
-pub(super) struct PinEntry {
+/// Takes a PIN or a meeting's number from the keys of a remote. Sans-IO.
+pub(super) struct KeyEntry {
     digits: String,
+    /// Digits at least, where no `#` ends them, and at most.
+    least: usize,
+    most: usize,
     tries: u32,
     last_key: Instant,
 }
@@ -84,16 +88,25 @@ pub(super) struct PinEntry {
 pub(super) enum Step {
     /// Wait for more.
     Wait,
-    /// Look whether this is the PIN.
+    /// Look whether this is right.
     Try(String),
     /// Nobody enters anything.
     GiveUp,
 }
 
-impl PinEntry {
-    /// `failed`: a wrong PIN was dialled already.
-    pub(super) fn new(failed: bool, now: Instant) -> Self {
-        Self { digits: String::new(), tries: u32::from(failed), last_key: now }
+impl KeyEntry {
+    /// Of a PIN. `failed`: a wrong one was dialled already.
+    pub(super) fn pin(failed: bool, now: Instant) -> Self {
+        Self { tries: u32::from(failed), ..Self::new(PIN, now) }
+    }
+
+    /// Of a meeting's number.
+    pub(super) fn number(now: Instant) -> Self {
+        Self::new(NUMBER, now)
+    }
+
+    fn new((least, most): (usize, usize), now: Instant) -> Self {
+        Self { digits: String::new(), least, most, tries: 0, last_key: now }
     }
 
     /// A key was pressed.
@@ -107,7 +120,7 @@ impl PinEntry {
             }
             '0'..='9' => {
                 self.digits.push(key);
-                if self.digits.len() >= MAX_DIGITS { self.submit() } else { Step::Wait }
+                if self.digits.len() >= self.most { self.submit() } else { Step::Wait }
             }
             _ => Step::Wait,
         }
@@ -115,14 +128,14 @@ impl PinEntry {
 
     /// When [`Self::timeout`] is due.
     pub(super) fn deadline(&self) -> Instant {
-        self.last_key + if self.digits.len() >= MIN_DIGITS { PAUSE } else { PATIENCE }
+        self.last_key + if self.digits.len() >= self.least { PAUSE } else { PATIENCE }
     }
 
     /// The deadline came.
     pub(super) fn timeout(&mut self, now: Instant) -> Step {
         if now < self.deadline() {
             Step::Wait
-        } else if self.digits.len() >= MIN_DIGITS {
+        } else if self.digits.len() >= self.least {
             self.last_key = now;
             self.submit()
         } else {
@@ -136,9 +149,9 @@ impl PinEntry {
         self.tries < TRIES
     }
 
-    /// Digits so far, for the picture.
-    pub(super) fn entered(&self) -> usize {
-        self.digits.len()
+    /// The digits so far. Not for logs.
+    pub(super) fn entered(&self) -> &str {
+        &self.digits
     }
 
     fn submit(&mut self) -> Step {
@@ -172,8 +185,8 @@ mod tests {
     #[test]
     fn a_pin_is_entered_with_a_hash_with_a_pause_or_by_its_tenth_digit() {
         let start = Instant::now();
-        let mut entry = PinEntry::new(false, start);
-        let type_in = |entry: &mut PinEntry, keys: &str| {
+        let mut entry = KeyEntry::pin(false, start);
+        let type_in = |entry: &mut KeyEntry, keys: &str| {
             keys.chars().map(|key| entry.key(key, start)).last().unwrap()
         };
         assert_eq!(type_in(&mut entry, "12*3456#"), Step::Try("3456".into()));
@@ -188,10 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_longer_than_a_pin_and_a_short_one_ends_with_a_hash() {
+        let start = Instant::now();
+        let mut entry = KeyEntry::number(start);
+        let mut steps: Vec<Step> = "123456789012".chars().map(|it| entry.key(it, start)).collect();
+        assert_eq!(steps.pop(), Some(Step::Try("123456789012".into())));
+        assert!(steps.iter().all(|it| *it == Step::Wait));
+        assert_eq!((entry.key('7', start), entry.entered()), (Step::Wait, "7"));
+        assert_eq!(entry.timeout(start + PAUSE), Step::Wait, "more may come");
+        assert_eq!(entry.key('#', start), Step::Try("7".into()));
+    }
+
+    #[test]
     fn three_wrong_pins_end_it_and_the_dialled_one_counts() {
-        let mut entry = PinEntry::new(false, Instant::now());
+        let mut entry = KeyEntry::pin(false, Instant::now());
         assert_eq!([entry.wrong(), entry.wrong(), entry.wrong()], [true, true, false]);
-        let mut entry = PinEntry::new(true, Instant::now());
+        let mut entry = KeyEntry::pin(true, Instant::now());
         assert_eq!([entry.wrong(), entry.wrong()], [true, false]);
     }
 }

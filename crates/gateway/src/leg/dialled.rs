@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use conference::telephony::Trunk;
 use conference::{DialRefusal, DialledLeg, JoinError, Leg, LegEvent, LegFormat, LegId, LegState};
 use sfu::transport::plain::LegMedia;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::{Bandwidth, LegLayout, MeetingId};
 
-use super::line::{Caller, Line, Visitor};
+use super::line::{Caller, Line};
 use super::media::{MediaRules, Session};
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
@@ -40,7 +41,12 @@ pub(crate) struct Place {
     hang_up: CancellationToken,
     /// What it goes over, where it goes over a trunk.
     trunk: Option<TrunkCall>,
+    /// For whom it is made, where somebody called here.
+    side: Option<CallingSide>,
 }
+
+/// Who called here, by the user of its address, and who wants to know how the call on stands.
+pub(crate) type CallingSide = (String, watch::Sender<LegState>);
 
 impl Dialled {
     fn lock(&self) -> MutexGuard<'_, HashMap<LegId, Entry>> {
@@ -117,7 +123,13 @@ impl Place {
         hang_up: CancellationToken,
         trunk: Option<TrunkCall>,
     ) -> Self {
-        Self { shared, id, hang_up, trunk }
+        Self { shared, id, hang_up, trunk, side: None }
+    }
+
+    /// It is made for somebody who called here.
+    pub(crate) fn for_caller(mut self, side: Option<CallingSide>) -> Self {
+        self.side = side;
+        self
     }
 
     /// What is agreed to.
@@ -136,9 +148,10 @@ impl Place {
                     None => meeting.to_string(),
                 };
                 let given = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
+                let number = || self.calling().unwrap_or_else(number);
                 (given(&caller.number).unwrap_or_else(number), given(&caller.name).or(name))
             }
-            None => (meeting.to_string(), name),
+            None => (self.calling().unwrap_or_else(|| meeting.to_string()), name),
         };
         Dial {
             to: target.address.clone(),
@@ -162,6 +175,11 @@ impl Place {
         Proof::new(call.id(), challenge, credentials).filter(|_| may)
     }
 
+    /// Who called here, if that can be told.
+    fn calling(&self) -> Option<String> {
+        self.side.as_ref().map(|it| it.0.clone()).filter(|it| !it.is_empty())
+    }
+
     fn set(&self, state: LegState) {
         if state.is_over() {
             let result = format!("{state:?}");
@@ -174,6 +192,9 @@ impl Place {
     fn change(&self, state: LegState) {
         if let Some(leg) = self.shared.dialled.set(&self.id, state) {
             self.shared.conference.tell_leg(&leg);
+            if let Some((_, tell)) = &self.side {
+                tell.send_replace(leg.state);
+            }
         }
     }
 }
@@ -196,9 +217,8 @@ pub(crate) async fn call(place: Place, meeting: MeetingId, targets: Vec<Target>,
                     place.set(LegState::Active);
                     leg.set_status("active").await;
                     let stop = place.hang_up.clone();
-                    let visitor = Visitor { meeting, caller };
-                    let line = Line::new(place.shared.clone(), call, session, leg, visitor, stop);
-                    line.run(None).await;
+                    let line = Line::new(place.shared.clone(), call, session, leg, caller, stop);
+                    line.run(meeting, None).await;
                     LegState::Ended
                 }
                 Err(state) => state,

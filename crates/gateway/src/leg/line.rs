@@ -12,8 +12,9 @@ use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
-use super::admission::{PinEntry, Step};
+use super::admission::{KeyEntry, Step};
 use super::media::Session;
+use super::prompt::Prompt;
 use crate::gateway::Shared;
 use crate::sip::{
     Call, CallErrorKind, CallEvent, CallHandle, IncomingCall, ReOffer, Status, Target,
@@ -40,7 +41,6 @@ pub(crate) struct Caller {
 impl Caller {
     pub(super) fn of(call: &IncomingCall, role: Role, layout: LegLayout) -> Self {
         let user = user_of(&call.from);
-        let name = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
         let id = call.id().map(ToString::to_string).unwrap_or_default();
         let attributes = [
             ("sip.callID", id.as_str()),
@@ -57,8 +57,7 @@ impl Caller {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
         let identity = identity(&user);
-        let name = name.or_else(|| Some(shown(&user)).filter(|it| !it.is_empty()));
-        let name = name.unwrap_or_else(|| call.source.ip().to_string());
+        let name = name_of(call);
         Self { identity, name, attributes, role, invited: false }
     }
 
@@ -74,6 +73,12 @@ impl Caller {
         let attributes = BTreeMap::from(attributes);
         let identity = identity(&target.user);
         Self { identity, name, attributes, role: Role::default(), invited: true }
+    }
+
+    /// It goes into a meeting as this, and sees others arranged so.
+    pub(super) fn comes_as(&mut self, role: Role, layout: LegLayout) {
+        self.role = role;
+        self.attributes.insert(LAYOUT_ATTRIBUTE.to_owned(), layout.as_str().to_owned());
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -97,13 +102,20 @@ impl Caller {
     }
 }
 
+/// What people are shown of who calls.
+pub(super) fn name_of(call: &IncomingCall) -> String {
+    let given = call.display_name.as_deref().map(shown).filter(|it| !it.is_empty());
+    let name = given.or_else(|| Some(shown(&user_of(&call.from))).filter(|it| !it.is_empty()));
+    name.unwrap_or_else(|| call.source.ip().to_string())
+}
+
 /// Lets a leg into its meeting, unless it has to wait before it.
 pub(super) async fn enter(
     shared: &Shared,
     leg: &mut Leg,
-    visitor: &Visitor,
+    meeting: &MeetingId,
+    caller: &Caller,
 ) -> Result<Option<Waiting>, JoinError> {
-    let Visitor { meeting, caller } = visitor;
     let knock = Knock {
         identity: caller.identity.clone(),
         name: caller.name.clone(),
@@ -142,20 +154,16 @@ fn shown(text: &str) -> String {
     words.join(" ").chars().take(MAX_NAME).collect()
 }
 
-/// Who stands before a meeting.
-pub(super) struct Visitor {
-    pub(super) meeting: MeetingId,
-    pub(super) caller: Caller,
-}
-
 /// An answered call.
 pub(super) struct Line {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     call: Call,
-    handle: CallHandle,
-    session: Session,
-    leg: Leg,
-    visitor: Visitor,
+    pub(super) handle: CallHandle,
+    pub(super) session: Session,
+    pub(super) leg: Leg,
+    pub(super) caller: Caller,
+    /// What was said last.
+    said: Option<Prompt>,
     /// The server stops, or somebody hangs up for us.
     stop: CancellationToken,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
@@ -173,7 +181,7 @@ enum Done {
 }
 
 /// What goes on.
-enum Next {
+pub(super) enum Next {
     Key(char),
     /// A host put it back into the lobby.
     ToLobby,
@@ -190,15 +198,15 @@ impl Line {
         call: Call,
         session: Session,
         leg: Leg,
-        visitor: Visitor,
+        caller: Caller,
         stop: CancellationToken,
     ) -> Self {
-        let handle = call.handle();
-        Self { shared, call, handle, session, leg, visitor, stop, deaf: Arc::default() }
+        let (handle, deaf) = (call.handle(), Arc::default());
+        Self { shared, call, handle, session, leg, caller, said: None, stop, deaf }
     }
 
     /// The call goes on, in its meeting and before it, until one side ends it.
-    pub(super) async fn run(mut self, mut waiting: Option<Waiting>) {
+    pub(super) async fn run(mut self, meeting: MeetingId, mut waiting: Option<Waiting>) {
         loop {
             let done = match waiting.take() {
                 Some(waiting) => self.wait(waiting).await,
@@ -209,7 +217,7 @@ impl Line {
                 Done::Goodbye => return self.leg.leave(LeaveReason::ByItself),
                 Done::Over => return,
             }
-            match enter(&self.shared, &mut self.leg, &self.visitor).await {
+            match enter(&self.shared, &mut self.leg, &meeting, &self.caller).await {
                 Ok(waits) => waiting = waits,
                 Err(error) => {
                     note_refusal(&error);
@@ -255,16 +263,48 @@ impl Line {
     }
 
     /// The room system has to enter the PIN first.
-    pub(super) async fn ask_pin(mut self, source: IpAddr, failed: bool) {
-        let mut entry = PinEntry::new(failed, Instant::now());
+    pub(super) async fn ask_pin(mut self, meeting: MeetingId, source: IpAddr, failed: bool) {
+        let mut entry = KeyEntry::pin(failed, Instant::now());
         self.show(if failed { Prompt::Wrong } else { Prompt::Enter(0) });
         loop {
+            let prompt = |entry: &KeyEntry| Prompt::Enter(entry.entered().len());
+            let Some(pin) = self.entered(&mut entry, prompt).await else { return };
+            if self.try_pin(&meeting, source, &pin).await {
+                return self.go_in(meeting).await;
+            }
+            self.show(Prompt::Wrong);
+            if !entry.wrong() {
+                tracing::info!("three wrong PINs");
+                self.let_read().await;
+                return self.end().await;
+            }
+        }
+    }
+
+    /// Goes into the meeting, or its lobby.
+    pub(super) async fn go_in(mut self, meeting: MeetingId) {
+        match enter(&self.shared, &mut self.leg, &meeting, &self.caller).await {
+            Ok(waiting) => self.run(meeting, waiting).await,
+            Err(error) => {
+                note_refusal(&error);
+                self.end().await;
+            }
+        }
+    }
+
+    /// Waits until a number or PIN is entered; `None`: the call is over.
+    pub(super) async fn entered(
+        &mut self,
+        entry: &mut KeyEntry,
+        prompt: impl Fn(&KeyEntry) -> Prompt,
+    ) -> Option<String> {
+        loop {
             let step = match self.next(Some(entry.deadline()), None).await {
-                Some(Next::Over | Next::Goodbye) => return,
+                Some(Next::Over | Next::Goodbye) => return None,
                 Some(Next::Key(key)) => {
                     let step = entry.key(key, Instant::now());
                     if step == Step::Wait {
-                        self.show(Prompt::Enter(entry.entered()));
+                        self.show(prompt(entry));
                     }
                     step
                 }
@@ -274,39 +314,24 @@ impl Line {
             match step {
                 Step::Wait => {}
                 Step::GiveUp => {
-                    tracing::info!("nobody enters the PIN");
-                    return self.end().await;
+                    tracing::info!("nobody enters anything");
+                    hang_up(&self.call).await;
+                    return None;
                 }
-                Step::Try(pin) => {
-                    if self.try_pin(source, &pin).await {
-                        return match enter(&self.shared, &mut self.leg, &self.visitor).await {
-                            Ok(waiting) => self.run(waiting).await,
-                            Err(error) => {
-                                note_refusal(&error);
-                                self.end().await;
-                            }
-                        };
-                    }
-                    self.show(Prompt::Wrong);
-                    if !entry.wrong() {
-                        tracing::info!("three wrong PINs");
-                        self.let_read().await;
-                        return self.end().await;
-                    }
-                }
+                Step::Try(digits) => return Some(digits),
             }
         }
     }
 
     /// Whether this is the PIN, which says who comes as well.
-    async fn try_pin(&mut self, source: IpAddr, pin: &str) -> bool {
+    async fn try_pin(&mut self, meeting: &MeetingId, source: IpAddr, pin: &str) -> bool {
         if !self.shared.may_try_pin(source) {
             return false;
         }
         let visitor = access::Visitor::guest(Some(pin), Timestamp::of(SystemTime::now()));
-        match self.shared.conference.directory().admit(&self.visitor.meeting, visitor).await {
+        match self.shared.conference.directory().admit(meeting, visitor).await {
             Ok(admission) => {
-                self.visitor.caller.role = admission.place();
+                self.caller.role = admission.place();
                 true
             }
             Err(AdmissionError::Busy) => false,
@@ -318,13 +343,18 @@ impl Line {
     }
 
     /// Lets the last word be read.
-    async fn let_read(&mut self) {
+    pub(super) async fn let_read(&mut self) {
         let read = Instant::now() + LAST_WORD;
         while self.next(Some(read), None).await.is_some() {}
     }
 
-    fn show(&mut self, prompt: Prompt) {
+    /// Shows a prompt, and says it if it is another one than before.
+    pub(super) fn show(&mut self, prompt: Prompt) {
         self.leg.prompt(&prompt.text());
+        if self.said.as_ref() != Some(&prompt) {
+            self.leg.say(prompt.words());
+            self.said = Some(prompt);
+        }
     }
 
     /// Takes what happens next; `None` at the deadline and for what needs nothing more.
@@ -385,6 +415,7 @@ impl Line {
             Ok((answer, agreed)) => {
                 offer.accept(answer);
                 self.leg.update(agreed.media, agreed.format).await;
+                self.said = None;
             }
             Err(error) => {
                 tracing::info!(reason = %error, "a change of the session is refused");
@@ -437,7 +468,7 @@ impl Line {
         });
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.leg.leave(LeaveReason::ByItself);
         hang_up(&self.call).await;
     }
@@ -446,36 +477,6 @@ impl Line {
 pub(super) async fn hang_up(call: &Call) {
     if let Err(error) = call.handle().bye().await {
         tracing::debug!(%error, "hanging up");
-    }
-}
-
-/// What a room system sees before it is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prompt {
-    /// So many digits were entered.
-    Enter(usize),
-    /// The PIN was wrong.
-    Wrong,
-    /// It waits until a host lets it in.
-    Lobby,
-    /// No host lets it in.
-    Refused,
-}
-
-impl Prompt {
-    /// In the languages of all who may stand before it, a line each.
-    fn text(self) -> String {
-        match self {
-            Self::Enter(0) => "Введите PIN и #\nEnter the PIN and #".to_owned(),
-            Self::Enter(digits) => "●".repeat(digits),
-            Self::Wrong => "Неверный PIN\nWrong PIN".to_owned(),
-            Self::Lobby => "Подождите, организатор вас впустит\n\
-                            Please wait: the host will let you in"
-                .to_owned(),
-            Self::Refused => "Организатор вас не впустил\n\
-                              The host did not let you in"
-                .to_owned(),
-        }
     }
 }
 
@@ -490,10 +491,5 @@ mod tests {
         assert_eq!(user_of("sip:room@198.51.100.7:5060"), "room");
         assert_eq!(user_of("tel:+7495;phone-context=x"), "+7495");
         assert_eq!(user_of("sip:198.51.100.7"), "198.51.100.7");
-    }
-
-    #[test]
-    fn a_prompt_never_shows_the_pin() {
-        assert_eq!(Prompt::Enter(4).text(), "●●●●");
     }
 }

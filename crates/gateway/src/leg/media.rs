@@ -76,6 +76,27 @@ impl Session {
         secure: bool,
         bandwidth: [Option<Bandwidth>; 2],
     ) -> Self {
+        let keys_allowed = secure || rules.keys_over_cleartext;
+        let local = LocalMedia {
+            origin: Local::new(rand::random()),
+            address,
+            audio: None,
+            video: None,
+            srtp: LocalSrtp::new(rules.srtp, keys_allowed),
+            rtcp_mux: true,
+        };
+        let mut session = Self { local, pending: None, agreed: None, listened: false };
+        session.sit(seat, rules, bandwidth);
+        session
+    }
+
+    /// Takes another seat; the next offer tells the peer.
+    pub(super) fn sit(
+        &mut self,
+        seat: &LegSeat,
+        rules: &MediaRules,
+        bandwidth: [Option<Bandwidth>; 2],
+    ) {
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
         let audio = LocalAudio::new(ports(seat.audio_ports()), random_key());
         // A meeting may leave room systems less than the configuration does, or sound alone.
@@ -89,16 +110,7 @@ impl Session {
             bitrate,
             ..LocalVideo::new(ports(seat.video_ports()), random_key())
         });
-        let keys_allowed = secure || rules.keys_over_cleartext;
-        let local = LocalMedia {
-            origin: Local::new(rand::random()),
-            address,
-            audio: Some(audio),
-            video,
-            srtp: LocalSrtp::new(rules.srtp, keys_allowed),
-            rtcp_mux: true,
-        };
-        Self { local, pending: None, agreed: None, listened: false }
+        (self.local.audio, self.local.video) = (Some(audio), video);
     }
 
     /// Turns to another peer, before anything was agreed with the one before.

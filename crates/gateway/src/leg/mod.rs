@@ -4,44 +4,51 @@ mod admission;
 mod dialled;
 mod line;
 mod media;
+mod onward;
+mod prompt;
+mod reception;
 mod route;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use conference::access::{self, AdmissionError};
 use conference::store::StoreError;
 use conference::telephony::Cause;
-use conference::{JoinError, Leg, LegSeat, Waiting};
+use conference::{DialRefusal, JoinError, Leg, LegSeat, LegState, Waiting};
 use room::{Refusal, Role};
 use tokio::time::Instant;
 use types::{Bandwidth, MeetingId, Timestamp};
 
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
-use crate::sip::{Call, CallEvent, Flow, IncomingCall, Status};
+use crate::sip::{Call, CallError, CallEvent, Flow, IncomingCall, Status};
 
-pub(crate) use dialled::{Dialled as DialledLegs, Place, call};
+pub(crate) use dialled::{CallingSide, Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;
 pub use media::MediaRules;
 
 use admission::Dialled;
-use line::{Line, Visitor};
+use line::Line;
 use media::{Session, SessionError};
-use route::Way;
+use onward::Other;
+use route::{To, Way};
 
 /// Every refusal of a source that we do not know comes this long after its call: how fast it comes
 /// must not tell an unknown meeting from one that is closed.
 const REFUSAL_DELAY: Duration = Duration::from_millis(300);
 
 /// What a caller is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
-    /// It comes in at once.
-    In,
-    /// It is asked for the PIN; `true` if it has dialled a wrong one.
-    Ask { failed: bool },
+    /// It comes into the meeting at once.
+    In(MeetingId),
+    /// It is asked for the meeting's PIN; `failed` if it has dialled a wrong one.
+    Ask { meeting: MeetingId, failed: bool },
+    /// It is asked for the number of a meeting.
+    Reception,
 }
 
 /// Why a call is refused; the peer gets the status, the log the reason.
@@ -59,8 +66,14 @@ enum Refused {
     NotNow { meeting: MeetingId, error: AdmissionError },
     #[error("the dial rule {rule:?} says so")]
     ByRule { rule: String, cause: Cause },
-    #[error("the dial rule {rule:?} sends it {to}, which this version cannot do")]
-    NotBuilt { rule: String, to: &'static str },
+    #[error("the dial rule {rule:?} sends it back over the trunk that it came over")]
+    Loop { rule: String },
+    #[error("nobody is called: {0}")]
+    NotCalled(DialRefusal),
+    #[error("who was called is not reached: {0:?}")]
+    NotReached(LegState),
+    #[error("the caller gave up")]
+    GaveUp,
     #[error("no dial rule is for this call, which comes over the trunk {trunk:?}")]
     NoRule { trunk: String },
     #[error("as many calls as may be go over the trunk {trunk:?}")]
@@ -71,6 +84,10 @@ enum Refused {
     Join(#[from] JoinError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("the room system cannot be moved to the meeting: {0}")]
+    NotMoved(#[from] CallError),
+    #[error("there was no answer to our offer")]
+    NoAnswer,
     #[error("the media keys do not fit: {0}")]
     Keys(#[from] rtp::srtp::SrtpError),
 }
@@ -82,7 +99,15 @@ impl Refused {
                 Status::SERVICE_UNAVAILABLE
             }
             Self::ByRule { cause, .. } => status_of(*cause),
-            Self::NotBuilt { .. } => Status::NOT_IMPLEMENTED,
+            Self::NotReached(state) => status_of_leg(*state),
+            Self::NotCalled(DialRefusal::NotRegistered) | Self::GaveUp => {
+                Status::TEMPORARILY_UNAVAILABLE
+            }
+            Self::NotCalled(DialRefusal::TrunkFull { .. } | DialRefusal::TooMany) => {
+                Status::BUSY_HERE
+            }
+            Self::NotCalled(_) => Status::SERVICE_UNAVAILABLE,
+            Self::Loop { .. } => Status::NOT_FOUND,
             Self::TrunkFull { .. } => Status::BUSY_HERE,
             Self::NoMeetingDialled
             | Self::NoRule { .. }
@@ -98,7 +123,9 @@ impl Refused {
             Self::Join(JoinError::Stopping | JoinError::NoPorts) => Status::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Refused(Refusal::MeetingFull { .. })) => Status::BUSY_HERE,
             Self::Join(JoinError::Refused(_)) => Status::FORBIDDEN,
-            Self::Session(_) | Self::Keys(_) => Status::NOT_ACCEPTABLE_HERE,
+            Self::Session(_) | Self::Keys(_) | Self::NotMoved(_) | Self::NoAnswer => {
+                Status::NOT_ACCEPTABLE_HERE
+            }
         }
     }
 
@@ -122,6 +149,18 @@ fn status_of(cause: Cause) -> Status {
         Cause::Unavailable => Status::TEMPORARILY_UNAVAILABLE,
         Cause::Busy => Status::BUSY_HERE,
         Cause::Declined => Status::DECLINE,
+    }
+}
+
+/// What the caller is told of a call on that did not succeed.
+fn status_of_leg(state: LegState) -> Status {
+    match state {
+        LegState::Busy => Status::BUSY_HERE,
+        LegState::Declined => Status::DECLINE,
+        LegState::NotFound => Status::NOT_FOUND,
+        LegState::Incompatible => Status::NOT_ACCEPTABLE_HERE,
+        LegState::NotAdmitted | LegState::Unreachable => Status::SERVICE_UNAVAILABLE,
+        _ => Status::TEMPORARILY_UNAVAILABLE,
     }
 }
 
@@ -151,12 +190,14 @@ async fn unless(wait: impl Future<Output = ()>, other: impl Future<Output = ()>)
 
 /// A call that can be answered.
 struct Prepared {
-    visitor: Visitor,
+    caller: Caller,
     entry: Entry,
     session: Session,
     media: Media,
     /// What it comes over, where it comes over a trunk.
     trunk: Option<TrunkCall>,
+    /// Whom it is for, where that is no meeting.
+    other: Option<Other>,
 }
 
 /// How far its media are.
@@ -167,38 +208,54 @@ enum Media {
     Offered { seat: LegSeat, offer: Vec<u8> },
 }
 
-async fn begin(shared: &Shared, call: &mut IncomingCall) -> Result<Prepared, Refused> {
-    let Way { dialled, trunk } = route::way(shared, call).await?;
-    let (meeting, entry, role) = admit(shared, call, dialled).await?;
-    let seat = shared.conference.seat_leg(&meeting)?;
-    let address = shared.announced_to(Some(call.source.ip()));
+async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared, Refused> {
+    let Way { to, trunk } = route::way(shared, call).await?;
+    let source = call.source.ip();
+    let (entry, role, other) = match to {
+        To::Meeting(dialled) => {
+            let (entry, role) = admit(shared, source, dialled).await?;
+            (entry, role, None)
+        }
+        To::Reception if shared.may_try_pin(source) => (Entry::Reception, Role::default(), None),
+        To::Reception => return Err(Refused::TooManyPins),
+        To::Callee(callee) => {
+            let (meeting, other) = onward::connect(shared, call, *callee).await?;
+            (Entry::In(meeting), Role::default(), Some(other))
+        }
+    };
+    let (seat, layout) = match &entry {
+        Entry::In(meeting) | Entry::Ask { meeting, .. } => {
+            (shared.conference.seat_leg(meeting)?, shared.layout_of(meeting))
+        }
+        Entry::Reception => (shared.conference.seat_visitor()?, shared.media.layout),
+    };
+    let address = shared.announced_to(Some(source));
     let over = trunk.as_ref().map(|it| &it.trunk);
     let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
     let rules = shared.media.over(over);
     let mut session = Session::new(&seat, address, &rules, call.secure, bandwidth);
-    let caller = Caller::of(call, role, shared.layout_of(&meeting));
-    let visitor = Visitor { meeting, caller };
+    let caller = Caller::of(call, role, layout);
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;
             let mut leg = seat.start(agreed.media, agreed.format)?;
-            let waiting = match entry {
-                Entry::In => line::enter(shared, &mut leg, &visitor).await?,
-                Entry::Ask { .. } => None,
+            let waiting = match &entry {
+                Entry::In(meeting) => line::enter(shared, &mut leg, meeting, &caller).await?,
+                Entry::Ask { .. } | Entry::Reception => None,
             };
             Media::Answered { leg, answer, waiting }
         }
         None => Media::Offered { seat, offer: session.offer() },
     };
-    Ok(Prepared { visitor, entry, session, media, trunk })
+    Ok(Prepared { caller, entry, session, media, trunk, other })
 }
 
 /// Whether a caller may come in, and as what.
 async fn admit(
     shared: &Shared,
-    call: &IncomingCall,
+    source: IpAddr,
     dialled: Dialled,
-) -> Result<(MeetingId, Entry, Role), Refused> {
+) -> Result<(Entry, Role), Refused> {
     let Dialled { meeting, pin } = dialled;
     let directory = shared.conference.directory();
     let Some(settings) = directory.find(&meeting) else {
@@ -209,27 +266,26 @@ async fn admit(
     if !settings.room_systems {
         return Err(Refused::NoRoomSystems(meeting));
     }
-    let source = call.source.ip();
     let asks = settings.guest_pin.is_some() || settings.host_pin.is_some();
     if asks && pin.is_some() && !shared.may_try_pin(source) {
         return Err(Refused::TooManyPins);
     }
     let visitor = access::Visitor::guest(pin.as_deref(), Timestamp::of(SystemTime::now()));
     match directory.admit(&meeting, visitor).await {
-        Ok(admission) => Ok((meeting, Entry::In, admission.place())),
+        Ok(admission) => Ok((Entry::In(meeting), admission.place())),
         Err(AdmissionError::PinRequired) if shared.may_try_pin(source) => {
-            Ok((meeting, Entry::Ask { failed: false }, settings.guests))
+            Ok((Entry::Ask { meeting, failed: false }, settings.guests))
         }
         // A host may come in nevertheless.
         Err(AdmissionError::SignInFirst)
             if settings.host_pin.is_some() && shared.may_try_pin(source) =>
         {
-            Ok((meeting, Entry::Ask { failed: false }, settings.guests))
+            Ok((Entry::Ask { meeting, failed: false }, settings.guests))
         }
         Err(AdmissionError::PinRequired) => Err(Refused::TooManyPins),
         Err(AdmissionError::PinWrong) => {
             shared.note_wrong_pin(source);
-            Ok((meeting, Entry::Ask { failed: true }, settings.guests))
+            Ok((Entry::Ask { meeting, failed: true }, settings.guests))
         }
         Err(AdmissionError::NotFound) => Err(Refused::NoSuchMeeting(meeting)),
         Err(error) => Err(Refused::NotNow { meeting, error }),
@@ -238,8 +294,8 @@ async fn admit(
 
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
-        // The trunk's call is counted until here is the end.
-        let Self { visitor, entry, mut session, media, trunk: _trunk } = self;
+        // The trunk's call is counted until the end.
+        let Self { caller, entry, mut session, media, trunk, other } = self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);
@@ -255,9 +311,9 @@ impl Prepared {
                 };
                 let late = late_answer(call, &mut session, seat).await;
                 let Some((call, mut leg)) = late else { return };
-                let entered = match entry {
-                    Entry::In => line::enter(&shared, &mut leg, &visitor).await,
-                    Entry::Ask { .. } => Ok(None),
+                let entered = match &entry {
+                    Entry::In(meeting) => line::enter(&shared, &mut leg, meeting, &caller).await,
+                    Entry::Ask { .. } | Entry::Reception => Ok(None),
                 };
                 match entered {
                     Ok(waiting) => (call, leg, waiting),
@@ -268,11 +324,12 @@ impl Prepared {
                 }
             }
         };
-        let stop = shared.stop.clone();
-        let line = Line::new(shared, call, session, leg, visitor, stop);
-        match (entry, waiting) {
-            (Entry::In, waiting) => line.run(waiting).await,
-            (Entry::Ask { failed }, _) => line.ask_pin(source, failed).await,
+        let stop = other.as_ref().map_or(&shared.stop, |it| &it.gone).clone();
+        let line = Line::new(shared, call, session, leg, caller, stop);
+        match entry {
+            Entry::In(meeting) => line.run(meeting, waiting).await,
+            Entry::Ask { meeting, failed } => line.ask_pin(meeting, source, failed).await,
+            Entry::Reception => line.receive(source, trunk.as_ref().map(|it| &it.trunk)).await,
         }
     }
 }

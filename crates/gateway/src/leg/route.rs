@@ -2,33 +2,45 @@
 
 use std::time::Instant;
 
+use conference::DialRefusal;
 use conference::booking::Called;
 use conference::telephony::{Call, Decision, Direction};
-use types::MeetingId;
+use types::{MeetingId, RecordId};
 
 use super::Refused;
 use super::admission::{Dialled, UserPart, percent_decoded};
-use crate::gateway::Shared;
+use crate::gateway::{Shared, over_trunk};
 use crate::plan::{MAX_ADDRESS, Plan, Read, Ruling, TrunkCall};
+use crate::registrar::Callee;
 use crate::sip::{Flow, IncomingCall};
 
 /// The way of a call that may come in.
 pub(super) struct Way {
-    pub(super) dialled: Dialled,
+    pub(super) to: To,
     /// What it comes over, where it comes over a trunk.
     pub(super) trunk: Option<TrunkCall>,
 }
 
+/// Where a call goes.
+pub(super) enum To {
+    Meeting(Dialled),
+    /// To the voice that asks for a meeting's number.
+    Reception,
+    /// To somebody who is called.
+    Callee(Box<Callee>),
+}
+
 /// Asks the dial plan. Rules see what was called without the PIN behind it. Where none matches, who
-/// comes over a trunk is refused, and whoever else has dialled a meeting.
+/// comes over a trunk is refused; whoever else has dialled a meeting, or our address alone.
 pub(super) async fn way(shared: &Shared, call: &IncomingCall) -> Result<Way, Refused> {
-    let user = call.user.as_deref().and_then(UserPart::read).ok_or(Refused::NoMeetingDialled)?;
+    let user = call.user.as_deref().unwrap_or_default();
+    let user = UserPart::read(user).ok_or(Refused::NoMeetingDialled)?;
     match &shared.plan {
         Some(plan) => {
             let read = plan.read().await?;
             by_plan(shared, plan, &read, call, user)
         }
-        None => Ok(Way { dialled: dialled(user)?, trunk: None }),
+        None => Ok(Way { to: dialled(shared, user)?, trunk: None }),
     }
 }
 
@@ -52,21 +64,36 @@ fn by_plan(
     if asked.called.len() > MAX_ADDRESS || asked.calling.len() > MAX_ADDRESS {
         return Err(Refused::NoMeetingDialled);
     }
-    let dialled = match (read.decide(&asked), trunk) {
-        (Some(ruling), _) => by_rule(ruling, user)?,
+    let to = match (read.decide(&asked), trunk) {
+        (Some(ruling), from) => {
+            let from = from.map(|it| &it.id);
+            by_rule(shared, plan, read, ruling, user, from)?
+        }
         (None, Some(trunk)) => return Err(Refused::NoRule { trunk: trunk.entity.name.clone() }),
-        (None, None) => dialled(user)?,
+        (None, None) if asked.registered => match shared.device(&user.called) {
+            // Devices of the house call each other.
+            Some(callee) => To::Callee(Box::new(callee)),
+            None => dialled(shared, user)?,
+        },
+        (None, None) => dialled(shared, user)?,
     };
-    let Some(trunk) = trunk else { return Ok(Way { dialled, trunk: None }) };
+    let Some(trunk) = trunk else { return Ok(Way { to, trunk: None }) };
     match plan.take(&trunk.id, &trunk.entity, None) {
-        Some(call) => Ok(Way { dialled, trunk: Some(call) }),
+        Some(call) => Ok(Way { to, trunk: Some(call) }),
         None => Err(Refused::TrunkFull { trunk: trunk.entity.name.clone() }),
     }
 }
 
-fn by_rule(ruling: Ruling, user: UserPart) -> Result<Dialled, Refused> {
+fn by_rule(
+    shared: &Shared,
+    plan: &Plan,
+    read: &Read,
+    ruling: Ruling,
+    user: UserPart,
+    from: Option<&RecordId>,
+) -> Result<To, Refused> {
     let Ruling { rule, decision } = ruling;
-    let to = match decision {
+    match decision {
         Decision::Meeting(called) => {
             tracing::info!(rule, "a dial rule sends a call into a meeting");
             let meeting = match called {
@@ -75,18 +102,35 @@ fn by_rule(ruling: Ruling, user: UserPart) -> Result<Dialled, Refused> {
                     MeetingId::parse(number.as_str()).map_err(|_| Refused::NoMeetingDialled)?
                 }
             };
-            return Ok(Dialled { meeting, pin: user.pin });
+            Ok(To::Meeting(Dialled { meeting, pin: user.pin }))
         }
-        Decision::Reject(cause) => return Err(Refused::ByRule { rule, cause }),
-        Decision::Ivr => "to a voice",
-        Decision::Trunk { .. } => "over a trunk",
-        Decision::Device(_) => "to a device",
-    };
-    Err(Refused::NotBuilt { rule, to })
+        Decision::Reject(cause) => Err(Refused::ByRule { rule, cause }),
+        Decision::Ivr => {
+            tracing::info!(rule, "a dial rule sends a call to the reception");
+            Ok(To::Reception)
+        }
+        // What came over a trunk would go round and round.
+        Decision::Trunk { trunk, .. } if from == Some(&trunk) => Err(Refused::Loop { rule }),
+        Decision::Trunk { trunk, called } => {
+            tracing::info!(rule, "a dial rule sends a call over a trunk");
+            over_trunk(plan, read, rule, &trunk, &called)
+                .map(|it| To::Callee(Box::new(it)))
+                .map_err(Refused::NotCalled)
+        }
+        Decision::Device(extension) => {
+            tracing::info!(rule, "a dial rule sends a call to a device");
+            let device = shared.device(extension.as_str());
+            let device = device.map(|it| To::Callee(Box::new(it)));
+            device.ok_or(Refused::NotCalled(DialRefusal::NotRegistered))
+        }
+    }
 }
 
-fn dialled(user: UserPart) -> Result<Dialled, Refused> {
-    Dialled::of(user).ok_or(Refused::NoMeetingDialled)
+fn dialled(shared: &Shared, user: UserPart) -> Result<To, Refused> {
+    if user.called.is_empty() && shared.reception {
+        return Ok(To::Reception);
+    }
+    Dialled::of(user).map(To::Meeting).ok_or(Refused::NoMeetingDialled)
 }
 
 /// Whether a registered device calls, by the way that it registered.

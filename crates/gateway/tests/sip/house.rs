@@ -64,6 +64,7 @@ impl House {
                 layout: LegLayout::Grid,
             },
             allow_dial: Vec::new(),
+            reception: true,
         };
         let gateway = Gateway::start(gateway, conference.clone(), keeper).await.unwrap();
         Self { gateway, conference, meeting }

@@ -102,6 +102,8 @@ section! {
         /// While this is empty only registered room systems are called, and what dial rules let be.
         allow_dial: Vec<DialPattern> = Vec::new(), dev dial_loopback(),
             example "[\"10.20.0.0/16\", \"*.rooms.example.org\", \"8*@pbx.example.org\"]";
+        /// Whether a room system that dials the server's address alone is asked for a meeting's number.
+        reception: bool = true;
         /// "allowed": media is encrypted where the room system can; "required": calls without
         /// encryption are refused.
         srtp: Srtp = Srtp::Allowed;
