@@ -134,7 +134,7 @@ fn a_trueconf_style_server_and_we_call_each_other_by_registration_and_by_address
     person.join_through_page("demo");
 
     // Registered, and registered again: it is given for seconds.
-    let numbers = ["--number", r"5502=\\c\\7700", "--register", "always"];
+    let numbers = ["--number", r"5502=\c\7700", "--register", "always"];
     let known = ["--network", "127.0.0.1"];
     trunk(&admin, "true_conf", peer.port, &[&known[..], &numbers].concat());
     let begun = status(&admin, "we are registered", |it| it["registration"] == "registered");
