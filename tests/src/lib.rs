@@ -10,6 +10,7 @@ pub mod browser;
 pub mod caller;
 pub mod device;
 pub mod driver;
+pub mod kamailio;
 pub mod lips;
 pub mod machine;
 pub mod media;

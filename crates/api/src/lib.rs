@@ -264,6 +264,7 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(kept::routes::<Contact>())
         .routes(routes!(telephony::trace::trace))
         .routes(routes!(telephony::presence::list))
+        .routes(routes!(telephony::trunk_states::list))
 }
 
 /// Meetings as they are booked.

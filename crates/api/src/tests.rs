@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, Pin};
-use conference::telephony::Present;
+use conference::telephony::{Present, TrunkState};
 use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
@@ -241,6 +241,10 @@ impl Dialler for Calls {
     }
 
     fn present(&self) -> Vec<Present> {
+        Vec::new()
+    }
+
+    fn trunks(&self) -> Vec<TrunkState> {
         Vec::new()
     }
 

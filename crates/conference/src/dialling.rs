@@ -7,7 +7,7 @@ use room::Refusal;
 use serde::Serialize;
 use types::{Identity, LegLayout, MeetingId};
 
-use crate::telephony::Present;
+use crate::telephony::{Present, TrunkState};
 
 /// A call of ours, for as long as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -38,7 +38,7 @@ pub enum LegState {
     Declined,
     /// Nobody answered it.
     TimedOut,
-    /// Nothing answers at the address, or its name is not known.
+    /// Nothing answers at the address or can serve now, or its name is not known.
     Unreachable,
     /// The address is not known there.
     NotFound,
@@ -141,6 +141,9 @@ pub trait Dialler: Send + Sync {
 
     /// Devices of the house that can be called by their names now.
     fn present(&self) -> Vec<Present>;
+
+    /// How the trunks stand, by their names.
+    fn trunks(&self) -> Vec<TrunkState>;
 
     /// A call of a meeting, up or ended lately.
     fn leg(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;

@@ -110,7 +110,7 @@ mod tests {
     use crate::dialling::{DialRefusal, DialledLeg, LegId};
     use crate::events::{EndCause, Happening, News};
     use crate::store::Found;
-    use crate::telephony::Present;
+    use crate::telephony::{Present, TrunkState};
 
     /// Notes what is dialled, and dials nothing.
     #[derive(Default)]
@@ -129,6 +129,10 @@ mod tests {
         }
 
         fn present(&self) -> Vec<Present> {
+            Vec::new()
+        }
+
+        fn trunks(&self) -> Vec<TrunkState> {
             Vec::new()
         }
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use conference::access::{DialPattern, Limiter, Rate};
 use conference::kept::Keeper;
-use conference::telephony::{CallAddress, Decision, Present, Trunk};
+use conference::telephony::{CallAddress, Decision, Present, Trunk, TrunkState};
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
 use room::{Command, LAYOUT_ATTRIBUTE, MemberChange};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use types::{LegLayout, MeetingId, RecordId};
+use types::{DialString, LegLayout, MeetingId, RecordId};
 
 use crate::leg::{self, Caller, CallingSide, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
@@ -23,6 +23,7 @@ use crate::sip::{
     Flow, Hop, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target,
     Transport,
 };
+use crate::trunks::{self, Trunks};
 
 /// How long all calls together may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) dialled: DialledLegs,
     pub(crate) registrar: Option<Arc<Registrar>>,
     pub(crate) plan: Option<Plan>,
+    pub(crate) trunks: Trunks,
     allow_dial: Vec<DialPattern>,
     pub(crate) reception: bool,
     pub(crate) conference: Conference,
@@ -93,6 +95,7 @@ impl Gateway {
             dialled: DialledLegs::default(),
             registrar: registrar.clone(),
             plan: keeper.map(Plan::new),
+            trunks: Trunks::default(),
             allow_dial: config.allow_dial,
             reception: config.reception,
             conference,
@@ -109,6 +112,7 @@ impl Gateway {
             tokio::spawn(registrar.serve(registers, is_open));
         }
         tokio::spawn(accept(shared.clone(), calls));
+        tokio::spawn(trunks::look_after(shared.clone()));
         Ok(Self { shared })
     }
 
@@ -156,6 +160,11 @@ impl Dialler for Gateway {
     fn present(&self) -> Vec<Present> {
         let Some(registrar) = &self.shared.registrar else { return Vec::new() };
         registrar.present(|flow| self.shared.endpoint.is_open(flow), Instant::now())
+    }
+
+    fn trunks(&self) -> Vec<TrunkState> {
+        let Shared { trunks, plan, .. } = &*self.shared;
+        trunks.states(|id| plan.as_ref().map_or(0, |plan| plan.calls_over(id)))
     }
 
     fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
@@ -218,8 +227,12 @@ impl Shared {
         if let Some(callee) = self.device(name) {
             return Ok(callee);
         }
+        // What cannot be read so is refused further down.
+        let spelled = DialString::read(name);
+        let name = spelled.as_ref().map_or_else(|| name.to_owned(), DialString::address);
+        let name = name.as_str();
         if let Some(plan) = &self.plan
-            && let Some(callee) = self.callee_by_rules(plan, name).await?
+            && let Some(callee) = self.callee_by_rules(plan, name, spelled.as_ref()).await?
         {
             return Ok(callee);
         }
@@ -242,11 +255,13 @@ impl Shared {
         self.registrar.as_ref()?.find(name, Instant::now())
     }
 
-    /// Whom the dial plan says; `None` where no rule matches.
+    /// Whom the dial plan says, and where no rule matches a TrueConf server whose own it is; `None`:
+    /// neither.
     async fn callee_by_rules(
         &self,
         plan: &Plan,
         address: &str,
+        spelled: Option<&DialString>,
     ) -> Result<Option<Callee>, DialRefusal> {
         if address.len() > plan::MAX_ADDRESS {
             return Err(DialRefusal::BadAddress);
@@ -255,7 +270,14 @@ impl Shared {
             tracing::warn!(%error, "nobody is called: the dial plan cannot be read");
             DialRefusal::Unavailable
         })?;
-        let Some(Ruling { rule, decision }) = read.out(address) else { return Ok(None) };
+        let Some(Ruling { rule, decision }) = read.out(address) else {
+            let own = spelled.and_then(|it| read.own(it));
+            let own = own.map(|(trunk, called)| {
+                let name = trunk.entity.name.clone();
+                over_trunk(plan, &read, name, &trunk.id, &called)
+            });
+            return own.transpose();
+        };
         tracing::info!(rule, "a dial rule decides on a call of ours");
         match decision {
             Decision::Trunk { trunk, called } => {
@@ -270,6 +292,11 @@ impl Shared {
                 Err(DialRefusal::ByRule { rule })
             }
         }
+    }
+
+    /// Does something that the gateway's end waits for.
+    pub(crate) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.legs.spawn(work);
     }
 
     /// Shows a device in a call for as long as this is held.
@@ -332,19 +359,22 @@ pub(crate) fn over_trunk(
         tracing::warn!(rule, trunk = %id, "a dial rule names a trunk that is not there");
         return Err(DialRefusal::TrunkUnusable { rule });
     };
-    let target = Target::over(hop(trunk), called).map_err(|_| DialRefusal::BadAddress)?;
+    let targets = hops(trunk).map(|hop| Target::over(hop, called)).collect::<Result<_, _>>();
+    let targets = targets.map_err(|_| DialRefusal::BadAddress)?;
     let credentials = plan.credentials(trunk).map_err(|error| {
         tracing::warn!(%error, trunk = trunk.name, "a trunk's password cannot be read");
         DialRefusal::TrunkUnusable { rule }
     })?;
     let call = plan.take(id, trunk, credentials);
     let call = call.ok_or_else(|| DialRefusal::TrunkFull { trunk: trunk.name.clone() })?;
-    Ok(Callee { device: None, trunk: Some(call), targets: vec![target] })
+    Ok(Callee { device: None, trunk: Some(call), targets })
 }
 
-fn hop(trunk: &Trunk) -> Hop {
-    let Trunk { host, port, transport, .. } = trunk;
-    Hop { host: host.clone(), port: *port, transport: (*transport).into() }
+/// A trunk's hosts in the order in which they are tried.
+fn hops(trunk: &Trunk) -> impl Iterator<Item = Hop> {
+    let transport = trunk.transport.into();
+    let hosts = trunk.hosts().into_iter();
+    hosts.map(move |(host, port)| Hop { host: host.to_owned(), port, transport, name: None })
 }
 
 /// Whether this may be what people call a device, and no address of a host.

@@ -6,6 +6,7 @@ mod leg;
 mod plan;
 mod registrar;
 pub mod sip;
+mod trunks;
 
 pub use gateway::{Gateway, GatewayConfig};
 pub use leg::MediaRules;

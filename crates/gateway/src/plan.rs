@@ -10,9 +10,9 @@ use conference::kept::Keeper;
 use conference::people::VaultError;
 use conference::store::{Entity, Found, Search, StoreError};
 use conference::telephony::{
-    Call, Decision, DialPlan, DialRule, Direction, Trunk, TrunkKind, Verdict,
+    Call, CallAddress, Decision, DialPlan, DialRule, Direction, Trunk, TrunkKind, Verdict,
 };
-use types::RecordId;
+use types::{DialString, RecordId};
 
 use crate::sip::{Credentials, Target};
 
@@ -52,7 +52,8 @@ pub(crate) struct TrunkCall {
     pub(crate) trunk: Trunk,
     /// Who we are there, where we have a password.
     pub(crate) credentials: Option<Credentials>,
-    id: RecordId,
+    /// The trunk's record.
+    pub(crate) id: RecordId,
     calls: Arc<Calls>,
 }
 
@@ -114,6 +115,11 @@ impl Plan {
         Ok(Some(Credentials { user: user.clone(), password }))
     }
 
+    /// Calls over a trunk now.
+    pub(crate) fn calls_over(&self, id: &RecordId) -> u32 {
+        self.calls.lock().get(id).copied().unwrap_or_default()
+    }
+
     /// One more call over a trunk; `None` where as many are up as may be.
     pub(crate) fn take(
         &self,
@@ -171,9 +177,19 @@ impl Read {
         Some(Ruling { rule: rule.name, decision })
     }
 
+    /// All trunks, in the order of their ids.
+    pub(crate) fn trunks(&self) -> &[Found<Trunk>] {
+        &self.trunks
+    }
+
     /// The trunk of this id.
     pub(crate) fn trunk(&self, id: &RecordId) -> Option<&Trunk> {
         self.trunks.iter().find(|it| it.id == *id).map(|it| &it.entity)
+    }
+
+    /// The TrueConf server whose own an address is, and who is called there.
+    pub(crate) fn own(&self, address: &DialString) -> Option<(&Found<Trunk>, CallAddress)> {
+        self.trunks.iter().find_map(|it| Some((it, it.entity.own(address)?)))
     }
 
     /// The trunk that calls from this address come over: of several the one that was made first.

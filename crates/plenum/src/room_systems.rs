@@ -51,6 +51,7 @@ pub async fn start(
         tls: addresses(config.sip.tls_listen),
         certificates: certificates.map(|it| tls(it, config)).transpose()?,
         announced: announced.first().copied(),
+        name_servers: config.sip.name_servers.clone(),
         ..SipConfig::default()
     };
     if [&sip.udp, &sip.tcp, &sip.tls].iter().all(|it| it.is_empty()) {

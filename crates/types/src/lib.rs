@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod bandwidth;
+mod dial_string;
 mod id;
 mod layout;
 mod media;
@@ -12,6 +13,7 @@ mod srtp;
 mod time;
 
 pub use bandwidth::Bandwidth;
+pub use dial_string::DialString;
 pub use id::{
     Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid,
 };

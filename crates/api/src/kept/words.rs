@@ -35,6 +35,11 @@ pub fn trunk_kind() -> Object {
     one_of(&["registered", "by_address", "none", "true_conf"], false)
 }
 
+/// When we register at a trunk.
+pub fn register() -> Object {
+    one_of(&["auto", "always", "before_call"], false)
+}
+
 /// Whether media are encrypted.
 pub fn srtp() -> Object {
     one_of(&["never", "optional", "required"], false)

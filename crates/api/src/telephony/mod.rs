@@ -5,4 +5,5 @@ mod devices;
 mod dial_rules;
 pub mod presence;
 pub mod trace;
+pub mod trunk_states;
 mod trunks;

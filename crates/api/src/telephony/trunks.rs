@@ -1,10 +1,12 @@
 //! `/api/v1/trunks`: other servers and telephone exchanges.
 
+use std::collections::BTreeMap;
+
 use conference::kept::KeptError;
 use conference::people::{Right, Vault};
 use conference::problem::Problems;
 use conference::telephony::{
-    CallerIdentity, SealedSecret, SrtpPolicy, Transport, Trunk, TrunkKind,
+    CallerIdentity, Register, SealedSecret, SrtpPolicy, Transport, Trunk, TrunkKind,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,7 +22,7 @@ pub struct Fields {
     /// As people know it, 100 characters at most; no two trunks have the same.
     name: String,
     /// How both ends know each other: we register there, by the addresses that calls come from, not
-    /// at all (calls only go out), or as a TrueConf Server.
+    /// at all (calls only go out), or as a TrueConf Server, which is called and calls without rules.
     #[schema(schema_with = words::trunk_kind)]
     kind: TrunkKind,
     /// A name, an IPv4 address, or an IPv6 address in brackets.
@@ -28,10 +30,19 @@ pub struct Fields {
     /// Null: what the transport has by default, or what DNS says.
     #[serde(default)]
     port: Option<u16>,
+    /// Others to be tried where that one does not answer, in this order, 4 at most: a host, or
+    /// host:port.
+    #[serde(default)]
+    backups: Vec<String>,
     /// What carries the signalling.
     #[serde(default)]
     #[schema(schema_with = words::transport)]
     transport: Transport,
+    /// When we register there: as its kind says (a registered one always, others never), always, or
+    /// before a call of ours.
+    #[serde(default)]
+    #[schema(schema_with = words::register)]
+    register: Register,
     /// The addresses that its calls come from, such as 10.0.0.0/8.
     #[serde(default)]
     networks: Vec<String>,
@@ -61,6 +72,10 @@ pub struct Fields {
     /// Seconds between two questions whether it is there; null: it is never asked.
     #[serde(default)]
     check_seconds: Option<u32>,
+    /// Of a TrueConf server: numbers, each with the id that it stands for, such as anna or
+    /// \\c\\7700; 1000 at most.
+    #[serde(default)]
+    numbers: BTreeMap<String, String>,
     /// Whatever else is worth knowing.
     #[serde(default)]
     notes: String,
@@ -98,7 +113,9 @@ impl Shown for Trunk {
             kind: trunk.kind,
             host: trunk.host,
             port: trunk.port,
+            backups: trunk.backups,
             transport: trunk.transport,
+            register: trunk.register,
             networks: trunk.networks.iter().map(ToString::to_string).collect(),
             user: trunk.user,
             secret: None,
@@ -108,6 +125,7 @@ impl Shown for Trunk {
             kbps: trunk.kbps,
             max_calls: trunk.max_calls,
             check_seconds: trunk.check_seconds,
+            numbers: trunk.numbers,
             notes: trunk.notes,
         }
     }
@@ -127,7 +145,9 @@ impl Shown for Trunk {
             kind: fields.kind,
             host: fields.host,
             port: fields.port,
+            backups: fields.backups,
             transport: fields.transport,
+            register: fields.register,
             networks,
             user: fields.user,
             secret,
@@ -137,6 +157,7 @@ impl Shown for Trunk {
             kbps: fields.kbps,
             max_calls: fields.max_calls,
             check_seconds: fields.check_seconds,
+            numbers: fields.numbers,
             notes: fields.notes,
         })
     }

@@ -91,14 +91,14 @@ pub(super) fn is_user(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-fn split_port(host: &str) -> Option<(&str, &str)> {
+pub(super) fn split_port(host: &str) -> Option<(&str, &str)> {
     let (host, port) = host.rsplit_once(':')?;
     // The last colon of a bare IPv6 address in brackets is within them.
     (!port.ends_with(']')).then_some((host, port))
 }
 
 /// A host with or without port.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let (host, port) = split_port(text).map_or((text, None), |(host, port)| (host, Some(port)));
     let port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     port && is_host_name(host)

@@ -11,6 +11,7 @@ mod dial_rule;
 mod digest;
 mod presence;
 mod trunk;
+mod trunk_state;
 
 pub use address::{CallAddress, CallAddressError};
 pub use authenticate::{DigestAlgorithm, DigestResponse, NonceWorth, Nonces};
@@ -21,7 +22,8 @@ pub use dial_plan::{Call, Decision, DialPlan, Step, Verdict, decide};
 pub use dial_rule::{Action, Cause, DialRule, Direction, Match, Transport};
 pub use digest::{DigestVerifier, REALM};
 pub use presence::{Presence, Present, Registered};
-pub use trunk::{CallerIdentity, SealedSecret, SrtpPolicy, Trunk, TrunkKind};
+pub use trunk::{CallerIdentity, Register, SealedSecret, SrtpPolicy, Trunk, TrunkKind};
+pub use trunk_state::{Enrolment, Reach, TrunkServer, TrunkState};
 
 /// Kilobits a second that a call may be given: a voice, and what no camera needs.
 pub(crate) const KBPS: (u32, u32) = (64, 100_000);

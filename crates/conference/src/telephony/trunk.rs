@@ -1,11 +1,12 @@
 //! Other servers and telephone exchanges.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use types::Codec;
+use types::{Codec, DialString};
 
-use super::address::{is_host_name, is_user};
+use super::address::{CallAddress, is_host, is_host_name, is_user, split_port};
 use super::dial_rule::Transport;
 use super::{KBPS, MAX_NAME, MAX_NOTES};
 use crate::access::IpNetwork;
@@ -22,8 +23,22 @@ pub enum TrunkKind {
     ByAddress,
     /// Not at all: calls go out, none comes in.
     None,
-    /// TrueConf Server: by its addresses, with a user and a password for calls of ours.
+    /// TrueConf Server: by its addresses, with a user and a password for calls of ours. Its users and
+    /// conferences are called by its host, and it calls our meetings, without any rule.
     TrueConf,
+}
+
+/// When we register at a trunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Register {
+    /// As its kind says: a registered one always, others never.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// When there is a call of ours; the registration is left to end by itself.
+    BeforeCall,
 }
 
 /// Whether media are encrypted.
@@ -88,9 +103,15 @@ pub struct Trunk {
     /// Its port; `None`: what its transport has by default, or what DNS says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Others to be tried where that one does not answer, in this order: a host, or `host:port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<String>,
     /// What carries the signalling.
     #[serde(default)]
     pub transport: Transport,
+    /// When we register there.
+    #[serde(default)]
+    pub register: Register,
     /// The addresses that its calls come from.
     #[serde(default)]
     pub networks: Vec<IpNetwork>,
@@ -119,12 +140,20 @@ pub struct Trunk {
     /// How often it is asked whether it is there; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_seconds: Option<u32>,
+    /// Numbers by which its users and conferences are called from devices that know nothing else, each
+    /// with the id that it stands for; who calls from there is seen as the number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbers: BTreeMap<String, String>,
     /// Whatever else is worth knowing.
     #[serde(default)]
     pub notes: String,
 }
 
 impl Trunk {
+    /// Further hosts of one trunk.
+    pub const MAX_BACKUPS: usize = 4;
+    /// Numbers of one trunk.
+    pub const MAX_NUMBERS: usize = 1_000;
     /// Networks of one trunk.
     pub const MAX_NETWORKS: usize = 64;
     /// Calls at a time, the least and the most.
@@ -145,6 +174,55 @@ impl Trunk {
         self.codecs.iter().filter_map(|it| Codec::from_mime(it)).collect()
     }
 
+    /// When we register there; `None`: never.
+    pub fn registers(&self) -> Option<Register> {
+        match (self.register, self.kind) {
+            (Register::Auto, TrunkKind::Registered) => Some(Register::Always),
+            (Register::Auto, _) => None,
+            (given, _) => Some(given),
+        }
+    }
+
+    /// Its hosts in the order in which they are tried, each with its port if it has one.
+    pub fn hosts(&self) -> Vec<(&str, Option<u16>)> {
+        let backups = self.backups.iter().map(|it| match split_port(it) {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (it.as_str(), None),
+        });
+        std::iter::once((self.host.as_str(), self.port)).chain(backups).collect()
+    }
+
+    /// Who of its people is called by an address, where this is a TrueConf server and the address is one
+    /// of its own: `id@host`, `00<conference>@host`, `\c\<conference>` with or without the host, or a
+    /// number that stands for one of them.
+    pub fn own(&self, address: &DialString) -> Option<CallAddress> {
+        if self.kind != TrunkKind::TrueConf {
+            return None;
+        }
+        let id = self.numbers.get(&address.user).filter(|_| address.host.is_none());
+        let address = match id {
+            Some(id) => &DialString::read(id)?,
+            None => address,
+        };
+        let host = address.host.as_deref().map(|host| {
+            let host = host.split(';').next().unwrap_or_default();
+            split_port(host).map_or(host, |(host, _)| host)
+        });
+        let ours = match host {
+            Some(host) => host.trim_end_matches('.').eq_ignore_ascii_case(&self.host),
+            None => id.is_some() || address.is_conference(),
+        };
+        let called = DialString { host: None, ..address.clone() };
+        called.address().parse().ok().filter(|_| ours)
+    }
+
+    /// Who calls from there: the number that stands for it, where one does.
+    pub fn seen_as<'a>(&'a self, calling: &'a str) -> &'a str {
+        let user = calling.split('@').next().unwrap_or_default();
+        let number = self.numbers.iter().find(|(_, id)| id.eq_ignore_ascii_case(user));
+        number.map_or(calling, |(number, _)| number)
+    }
+
     /// Whether calls from this address are its calls.
     pub fn calls_from(&self, address: std::net::IpAddr) -> bool {
         self.kind != TrunkKind::None && self.networks.iter().any(|it| it.contains(address))
@@ -158,6 +236,13 @@ impl Trunk {
         problems.ensure(is_host_name(&self.host), "host", ProblemCode::Format, text);
         let port = self.port != Some(0);
         problems.ensure(port, "port", ProblemCode::Range, "give 1 to 65535");
+        if problems.count("backups", self.backups.len(), Self::MAX_BACKUPS) {
+            let text = "give a host, or host:port";
+            for (index, backup) in self.backups.iter().enumerate() {
+                let field = format!("backups[{index}]");
+                problems.ensure(is_host(backup), &field, ProblemCode::Format, text);
+            }
+        }
         self.check_identity(&mut problems);
         if problems.count("codecs", self.codecs.len(), 16) {
             problems.distinct("codecs", self.codecs.iter().map(|it| it.to_ascii_lowercase()));
@@ -176,6 +261,14 @@ impl Trunk {
         }
         if let Some(seconds) = self.check_seconds {
             problems.range("check_seconds", seconds, Self::CHECK_SECONDS, "seconds");
+        }
+        if problems.count("numbers", self.numbers.len(), Self::MAX_NUMBERS) {
+            let text = r"give a number, and an id such as anna or \c\7700";
+            for (number, id) in &self.numbers {
+                let id = DialString::read(id).map(|it| it.address().parse::<CallAddress>().is_ok());
+                let good = is_user(number) && number.len() <= MAX_NAME && id == Some(true);
+                problems.ensure(good, "numbers", ProblemCode::Format, text);
+            }
         }
         problems.text("notes", &self.notes, MAX_NOTES);
         problems
@@ -196,7 +289,7 @@ impl Trunk {
             problems.distinct("networks", &self.networks);
         }
         let text = "a trunk that we register at has a user and a password";
-        let registers = self.kind == TrunkKind::Registered;
+        let registers = self.registers().is_some();
         let user = !registers || self.user.is_some();
         problems.ensure(user, "user", ProblemCode::Required, text);
         let secret = !registers || self.secret.is_some();
@@ -261,11 +354,72 @@ mod tests {
     }
 
     #[test]
+    fn registration_is_by_the_kind_or_as_it_is_said() {
+        let mut trunk = pbx("registered");
+        assert_eq!(trunk.registers(), Some(Register::Always));
+        trunk.register = Register::BeforeCall;
+        assert_eq!(trunk.registers(), Some(Register::BeforeCall));
+        let mut peer = pbx("none");
+        assert_eq!(peer.registers(), None);
+        peer.register = Register::Always;
+        assert_eq!(brief(&peer.problems()), ["user required", "secret required"]);
+    }
+
+    #[test]
+    fn a_trueconf_server_is_called_by_its_own_addresses() {
+        let mut peer = pbx("true_conf");
+        peer.host = "tc.example.org".into();
+        peer.networks = vec!["10.0.0.1".parse().unwrap()];
+        peer.numbers = [("5501", "anna"), ("5502", r"\c\7700")]
+            .map(|(number, id)| (number.into(), id.into()))
+            .into();
+        assert_eq!(brief(&peer.problems()), [""; 0]);
+        for (address, called) in [
+            ("anna@tc.example.org", Some("anna")),
+            ("sip:anna@TC.example.org.:5060", Some("anna")),
+            ("007700@tc.example.org", Some("007700")),
+            (r"\c\7700@tc.example.org", Some("%5Cc%5C7700")),
+            (r"\c\7700", Some("%5Cc%5C7700")),
+            ("5501", Some("anna")),
+            ("5502", Some("%5Cc%5C7700")),
+            ("5503", None),
+            ("anna", None),
+            ("anna@example.org", None),
+            (r"\c\7700@example.org", None),
+        ] {
+            let own = peer.own(&DialString::read(address).unwrap());
+            assert_eq!(own.as_ref().map(CallAddress::as_str), called, "{address}");
+        }
+        assert_eq!((peer.seen_as("anna@tc.example.org"), peer.seen_as("boris")), ("5501", "boris"));
+        peer.kind = TrunkKind::ByAddress;
+        assert_eq!(peer.own(&DialString::read("anna@tc.example.org").unwrap()), None);
+        peer.numbers.insert("5 5".into(), "x".into());
+        assert_eq!(brief(&peer.problems()), ["numbers format"]);
+    }
+
+    #[test]
+    fn hosts_are_tried_in_their_order() {
+        let mut trunk = pbx("none");
+        trunk.port = Some(5070);
+        trunk.backups = vec!["b.org".into(), "[2001:db8::1]:5080".into(), "[2001:db8::2]".into()];
+        assert_eq!(
+            trunk.hosts(),
+            [
+                ("pbx.example.org", Some(5070)),
+                ("b.org", None),
+                ("[2001:db8::1]", Some(5080)),
+                ("[2001:db8::2]", None)
+            ]
+        );
+    }
+
+    #[test]
     fn all_that_is_wrong_with_a_trunk_is_told_at_once() {
         let bad = Trunk {
             name: "a\nb".into(),
             host: "a b".into(),
             port: Some(0),
+            backups: vec!["a.org:5070".into(), "a b".into()],
             user: Some("a:b".into()),
             secret: Some(SealedSecret::new("")),
             caller: CallerIdentity { number: "1 2".into(), name: "x\r\nTo: y".into() },
@@ -282,6 +436,7 @@ mod tests {
                 "name format",
                 "host format",
                 "port range",
+                "backups[1] format",
                 "user format",
                 "caller.number format",
                 "caller.name format",

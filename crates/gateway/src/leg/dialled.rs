@@ -15,12 +15,16 @@ use super::line::{Caller, Line};
 use super::media::{MediaRules, Session};
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
-use crate::sip::{Call, CallEvent, Dial, FailureKind, Hop, Proof, Target};
+use crate::sip::{Call, CallEvent, Dial, FailureKind, Proof, Target};
+use crate::trunks;
 
 /// Calls that are remembered at a time.
 const MAX_LEGS: usize = 2000;
 /// How long an ended call is remembered.
 const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// A server that says nothing for this long is passed over, where there is another.
+const NO_ANSWER_OF_ONE: Duration = Duration::from_secs(4);
 
 /// All calls of ours that are up, or ended lately.
 #[derive(Default)]
@@ -161,7 +165,8 @@ impl Place {
             transport: target.hop.as_ref().map(|it| it.transport),
             flow: target.flow,
             route: target.route.clone(),
-            next_hop: target.hop.as_ref().map(Hop::address),
+            next_hop: target.hop.clone(),
+            no_answer: None,
             proof: None,
         }
     }
@@ -263,16 +268,47 @@ async fn somewhere(
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, LegState> {
+    let shared = &place.shared;
+    let trunk = place.trunk.as_ref();
+    if let Some(TrunkCall { id, trunk, .. }) = trunk {
+        trunks::before_call(shared, id, trunk).await;
+    }
+    let mut servers = located(shared, targets).await;
+    if let Some(TrunkCall { id, .. }) = trunk {
+        shared.trunks.sort(id, &mut servers);
+    }
     let mut done = Err(LegState::Unreachable);
-    for target in targets {
-        let shared = &place.shared;
+    let mut servers = servers.iter().peekable();
+    while let Some(target) = servers.next() {
         session.aim(shared.announced_to(target.ip()), &place.rules(), target.secure);
-        done = answered(place, meeting, target, session, leg).await;
-        if !matches!(done, Err(LegState::Unreachable | LegState::NotFound)) {
+        let no_answer = servers.peek().map(|_| NO_ANSWER_OF_ONE);
+        done = answered(place, meeting, (target, no_answer), session, leg).await;
+        if place.hang_up.is_cancelled() {
             break;
+        }
+        if let (Some(TrunkCall { id, .. }), Some(server)) = (trunk, target.server()) {
+            shared.trunks.note(id, server, !matches!(done, Err(LegState::Unreachable)));
+        }
+        // What one server of a trunk does not know the others know neither.
+        match done {
+            Err(LegState::Unreachable) => {}
+            Err(LegState::NotFound) if trunk.is_none() => {}
+            _ => break,
         }
     }
     done
+}
+
+/// All servers of all targets, as far as they can be found.
+async fn located(shared: &Shared, targets: &[Target]) -> Vec<Target> {
+    let mut all = Vec::new();
+    for target in targets {
+        match shared.endpoint.locate(target).await {
+            Ok(servers) => all.extend(servers),
+            Err(error) => tracing::warn!(%error, ?target, "nobody to call there"),
+        }
+    }
+    all
 }
 
 /// Calls, and once more where that was refused for its media: some take keys only where encryption
@@ -280,7 +316,7 @@ async fn somewhere(
 async fn answered(
     place: &Place,
     meeting: &MeetingId,
-    target: &Target,
+    target: (&Target, Option<Duration>),
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, LegState> {
@@ -296,12 +332,13 @@ async fn answered(
 async fn attempt(
     place: &Place,
     meeting: &MeetingId,
-    target: &Target,
+    (target, no_answer): (&Target, Option<Duration>),
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, LegState> {
     let mut again = 0;
-    let mut dial = place.dial(meeting, target, session.offer());
+    let dial = place.dial(meeting, target, session.offer());
+    let mut dial = Dial { no_answer, ..dial };
     let (call, sdp) = loop {
         let mut call = place.shared.endpoint.dial(dial.clone()).await.map_err(|error| {
             tracing::info!(%error, "a room system cannot be called");
@@ -366,7 +403,8 @@ fn state_of(kind: FailureKind) -> LegState {
         FailureKind::Busy => LegState::Busy,
         FailureKind::Declined => LegState::Declined,
         FailureKind::TimedOut => LegState::TimedOut,
-        FailureKind::Unreachable => LegState::Unreachable,
+        // It cannot serve now, and another server may (RFC 3261 section 21.5.4).
+        FailureKind::Unreachable | FailureKind::Refused(503) => LegState::Unreachable,
         FailureKind::NotFound => LegState::NotFound,
         FailureKind::Refused(415 | 488 | 606) => LegState::Incompatible,
         FailureKind::Refused(_) => LegState::Refused,

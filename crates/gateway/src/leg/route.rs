@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use conference::DialRefusal;
 use conference::booking::Called;
-use conference::telephony::{Call, Decision, Direction};
+use conference::store::Found;
+use conference::telephony::{Call, Decision, Direction, Trunk, TrunkKind};
 use types::{MeetingId, RecordId};
 
 use super::Refused;
@@ -12,7 +13,7 @@ use super::admission::{Dialled, UserPart, percent_decoded};
 use crate::gateway::{Shared, over_trunk};
 use crate::plan::{MAX_ADDRESS, Plan, Read, Ruling, TrunkCall};
 use crate::registrar::Callee;
-use crate::sip::{Flow, IncomingCall};
+use crate::sip::{Flow, IncomingCall, Target};
 
 /// The way of a call that may come in.
 pub(super) struct Way {
@@ -51,11 +52,12 @@ fn by_plan(
     call: &IncomingCall,
     user: UserPart,
 ) -> Result<Way, Refused> {
-    let trunk = read.trunk_at(call.source.ip());
+    let (trunk, user) = comes_over(shared, read, call, user)?;
+    let calling = percent_decoded(&call.calling).unwrap_or_else(|| call.calling.clone());
     let asked = Call {
         direction: Direction::In,
         trunk: trunk.map(|it| it.id.clone()),
-        calling: percent_decoded(&call.calling).unwrap_or_else(|| call.calling.clone()),
+        calling: trunk.map_or(calling.as_str(), |it| it.entity.seen_as(&calling)).to_owned(),
         called: user.called.clone(),
         transport: Some(call.transport.into()),
         registered: is_registered(shared, call),
@@ -69,6 +71,7 @@ fn by_plan(
             let from = from.map(|it| &it.id);
             by_rule(shared, plan, read, ruling, user, from)?
         }
+        (None, Some(trunk)) if trunk.entity.kind == TrunkKind::TrueConf => dialled(shared, user)?,
         (None, Some(trunk)) => return Err(Refused::NoRule { trunk: trunk.entity.name.clone() }),
         (None, None) if asked.registered => match shared.device(&user.called) {
             // Devices of the house call each other.
@@ -82,6 +85,25 @@ fn by_plan(
         Some(call) => Ok(Way { to, trunk: Some(call) }),
         None => Err(Refused::TrunkFull { trunk: trunk.entity.name.clone() }),
     }
+}
+
+/// The trunk that a call comes over, and who is called: over our registration that is whom its caller
+/// named, since the request itself names our contact.
+fn comes_over<'a>(
+    shared: &Shared,
+    read: &'a Read,
+    call: &IncomingCall,
+    user: UserPart,
+) -> Result<(Option<&'a Found<Trunk>>, UserPart), Refused> {
+    let Some((id, by_contact)) = shared.trunks.over_registration(call) else {
+        return Ok((read.trunk_at(call.source.ip()), user));
+    };
+    let user = match by_contact {
+        true => Target::read(&call.to).ok().and_then(|to| UserPart::read(&to.user)),
+        false => Some(user),
+    };
+    let user = user.ok_or(Refused::NoMeetingDialled)?;
+    Ok((read.trunks().iter().find(|it| it.id == id), user))
 }
 
 fn by_rule(

@@ -526,6 +526,7 @@ mod tests {
             flow: None,
             route: Vec::new(),
             next_hop: None,
+            no_answer: None,
             proof: None,
         };
         let mut caller = endpoint.dial(dial).await.unwrap();

@@ -22,14 +22,13 @@ use super::dispatch::capabilities;
 use super::endpoint::{Shared, SipEndpoint};
 use super::error::DialError;
 use super::incoming::CONTACT_USER;
+use super::locate::{LocateError, Located};
 use super::proof::{Challenge, Proof};
 use super::register::Flow;
+use super::request::in_uri;
 use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
 use super::stats::{Counters, Slot};
 use super::{Transport, loggable, stream};
-
-/// How long a name may take to resolve.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often the deadlines of a ringing call are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -55,7 +54,9 @@ pub struct Dial {
     /// Proxies on that way, as they named themselves.
     pub route: Vec<String>,
     /// Who is sent the request, `host` or `host:port`, whomever the address names.
-    pub next_hop: Option<String>,
+    pub next_hop: Option<Hop>,
+    /// How long nothing at all may be heard; without it as long as the endpoint's limits say.
+    pub no_answer: Option<Duration>,
     /// Who we are, where the same call was made before and that was asked.
     pub proof: Option<Proof>,
 }
@@ -102,6 +103,8 @@ pub struct Hop {
     pub port: Option<u16>,
     /// Over what.
     pub transport: Transport,
+    /// By which name it was found, where `host` is the address that this led to.
+    pub name: Option<String>,
 }
 
 impl Hop {
@@ -166,6 +169,26 @@ impl Target {
         })
     }
 
+    /// The same by this server.
+    fn at(&self, server: Located) -> Self {
+        let Located { transport, address, host } = server;
+        let hop = Hop {
+            host: in_uri(address.ip()),
+            port: Some(address.port()),
+            transport,
+            name: Some(host),
+        };
+        Self { secure: transport == Transport::Tls, hop: Some(hop), ..self.clone() }
+    }
+
+    /// By which server it is called, where that is known by its address.
+    #[must_use]
+    pub fn server(&self) -> Option<(Transport, SocketAddr)> {
+        let hop = self.hop.as_ref()?;
+        let ip = hop.host.trim_matches(['[', ']']).parse().ok()?;
+        Some((hop.transport, SocketAddr::new(ip, hop.port?)))
+    }
+
     /// The peer's address, where it is known before its name is looked up.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
@@ -204,6 +227,46 @@ fn transport_of(uri: &Uri) -> Transport {
 }
 
 impl SipEndpoint {
+    /// The servers by which a target is called, in the order in which they are to be tried, each as a
+    /// target with its address (RFC 3263).
+    ///
+    /// # Errors
+    /// [`LocateError`].
+    pub async fn locate(&self, target: &Target) -> Result<Vec<Target>, LocateError> {
+        if target.flow.is_some() {
+            return Ok(vec![target.clone()]);
+        }
+        let located = match &target.hop {
+            Some(Hop { host, port, transport, .. }) => {
+                self.servers(host, *port, Some(*transport)).await?
+            }
+            None => {
+                let Ok(uri) = parse(&target.address) else {
+                    return Err(LocateError::NoSuchName(target.host.clone()));
+                };
+                let named = uri.transport().is_some() || uri.scheme == Some(Scheme::Sips);
+                let transport = named.then(|| transport_of(&uri));
+                let port = uri.host_with_port.port.as_ref().map(|port| port.value());
+                self.servers(&target.host, port, transport).await?
+            }
+        };
+        Ok(located.into_iter().map(|it| target.at(it)).collect())
+    }
+
+    /// The servers of a host.
+    ///
+    /// # Errors
+    /// [`LocateError`].
+    pub async fn servers(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Result<Vec<Located>, LocateError> {
+        let shared = &self.shared;
+        shared.locator.locate(host, port, transport, |it| shared.can_dial(it)).await
+    }
+
     /// Calls an address. The outcome comes as events of the call: [`CallEvent::Ringing`], then
     /// [`CallEvent::Answered`] or [`CallEvent::Failed`].
     ///
@@ -222,9 +285,10 @@ impl SipEndpoint {
             .ok_or(DialError::TooManyCalls)?;
         let destination = match (dial.flow, &dial.next_hop) {
             (Some(flow), _) => shared.is_open(&flow).then(|| transport.sip_addr(flow.peer)),
-            (None, Some(hop)) => destination(shared, &parse(hop)?, transport).await,
-            (None, None) => destination(shared, &uri, transport).await,
+            (None, Some(hop)) => destination(shared, hop).await,
+            (None, None) => destination(shared, &hop_of(&uri, transport)).await,
         };
+        let no_answer = dial.no_answer.unwrap_or(shared.limits.no_answer);
         let offer = dial.offer.clone();
         let options = options(shared, dial, uri, transport, destination.clone());
         let (states, watched) = shared.dialogs.new_dialog_state_channel();
@@ -246,7 +310,7 @@ impl SipEndpoint {
         info!(parent: &core.span, %destination, %transport, user, "calling");
         tokio::spawn(core.clone().watch(watched));
         let span = core.span.clone();
-        tokio::spawn(attend(core.clone(), invite).instrument(span));
+        tokio::spawn(attend(core.clone(), invite, no_answer).instrument(span));
         Ok(Call { handle: CallHandle { core }, events })
     }
 }
@@ -279,30 +343,27 @@ fn parse(address: &str) -> Result<Uri, DialError> {
     if named && !password && uri.headers.is_empty() { Ok(uri) } else { Err(DialError::BadAddress) }
 }
 
-/// Finds the peer and, for a stream, opens it.
-async fn destination(shared: &Arc<Shared>, uri: &Uri, transport: Transport) -> Option<SipAddr> {
-    let wanted = SipAddr { r#type: Some(transport.wire()), addr: uri.host_with_port.clone() };
-    let resolved = match uri.host() {
-        Host::IpAddr(_) => wanted,
-        Host::Domain(domain) if domain.0.eq_ignore_ascii_case("localhost") => {
-            let port = uri.host_with_port.port.as_ref().map_or(5060, |port| port.value());
-            transport.sip_addr(([127, 0, 0, 1], port).into())
-        }
-        Host::Domain(_) => {
-            let resolver = &shared.endpoint.transport_layer.inner.domain_resolver;
-            tokio::time::timeout(RESOLVE_WITHIN, resolver.resolve(&wanted)).await.ok()?.ok()?
-        }
-    };
-    let port = resolved.addr.port.as_ref().map(|port| port.value());
-    let port = port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
-    let Host::IpAddr(ip) = resolved.addr.host else { return None };
-    let address = SocketAddr::new(ip, port);
-    if transport != Transport::Udp {
-        let host = uri.host().to_string();
-        if let Err(error) = stream::connect(shared, transport, address, &host).await {
-            debug!(%address, %transport, %error, "no stream to the peer");
-            return None;
-        }
+/// What an address names as the next server.
+fn hop_of(uri: &Uri, transport: Transport) -> Hop {
+    Hop {
+        host: uri.host().to_string(),
+        port: uri.host_with_port.port.as_ref().map(|port| port.value()),
+        transport,
+        name: None,
+    }
+}
+
+/// Finds the next server and, for a stream, opens it.
+async fn destination(shared: &Arc<Shared>, hop: &Hop) -> Option<SipAddr> {
+    let Hop { host, port, transport, name } = hop;
+    let can = |it| shared.can_dial(it);
+    let located = shared.locator.locate(host, *port, Some(*transport), can).await;
+    let located = located.inspect_err(|error| info!(%error, "nobody to call"));
+    let address = located.ok()?.first()?.address;
+    let host = name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
+    if let Err(error) = stream::connected(shared, *transport, address, host).await {
+        info!(%address, %transport, %error, "no stream to the peer");
+        return None;
     }
     Some(transport.sip_addr(address))
 }
@@ -318,7 +379,7 @@ fn options(
     let mut headers = capabilities();
     headers.push(Header::SessionExpires(asked.to_string().into()));
     headers.push(Header::MinSE(MIN_SE.to_string().into()));
-    headers.extend(dial.proof.as_ref().map(|it| it.header(&callee.to_string())));
+    headers.extend(dial.proof.as_ref().map(|it| it.header("INVITE", &callee.to_string())));
     let from: String = dial.from.chars().filter(|c| !c.is_control()).collect();
     let name = dial.display_name.map(|name| {
         name.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect::<String>()
@@ -344,7 +405,11 @@ fn options(
 }
 
 /// Follows the INVITE to its final response, and gives up in time.
-async fn attend(core: Arc<CallCore>, mut invite: JoinHandle<InviteAsyncResult>) {
+async fn attend(
+    core: Arc<CallCore>,
+    mut invite: JoinHandle<InviteAsyncResult>,
+    no_answer: Duration,
+) {
     let limits = &core.shared.limits;
     let start = Instant::now();
     let mut given_up: Option<Instant> = None;
@@ -384,7 +449,7 @@ async fn attend(core: Arc<CallCore>, mut invite: JoinHandle<InviteAsyncResult>) 
         if given_up.is_none() {
             if core.is_cancelled() {
                 given_up = Some(Instant::now());
-            } else if !core.has_provisional() && elapsed >= limits.no_answer {
+            } else if !core.has_provisional() && elapsed >= no_answer {
                 core.give_up(FailureKind::Unreachable);
             } else if elapsed >= limits.ringing {
                 core.give_up(FailureKind::TimedOut);
@@ -407,7 +472,12 @@ mod tests {
 
     #[test]
     fn over_a_trunk_a_user_is_the_trunks_and_an_address_is_its_own() {
-        let hop = |port, transport| Hop { host: "pbx.example.org".to_owned(), port, transport };
+        let hop = |port, transport| Hop {
+            host: "pbx.example.org".to_owned(),
+            port,
+            transport,
+            name: None,
+        };
         let over = |hop, called: &str| Target::over(hop, &called.parse().unwrap()).unwrap();
         let city = over(hop(Some(5070), Transport::Tls), "+74951234567");
         assert_eq!(city.address, "sip:+74951234567@pbx.example.org:5070");

@@ -1,6 +1,6 @@
 //! The endpoint: listens, and holds what all calls share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,7 @@ use super::core::CallCore;
 use super::error::StartError;
 use super::incoming::Incoming;
 use super::limit::{Limiter, RateLimit};
+use super::locate::Locator;
 use super::register::{Flow, Register};
 use super::stats::{Counters, SipStats};
 use super::{Transport, dispatch, ingress, stream};
@@ -91,6 +92,8 @@ pub struct SipConfig {
     pub user_agent: String,
     /// The address that peers can reach; needed when only wildcards are listened on.
     pub announced: Option<IpAddr>,
+    /// Who is asked about names; empty: the system's name servers.
+    pub name_servers: Vec<SocketAddr>,
     /// Names that calls may be made to. Empty: any name, as every call ends here anyhow.
     pub domains: Vec<String>,
     /// Who keeps what registers; without it nobody can.
@@ -108,6 +111,7 @@ impl Default for SipConfig {
             certificates: None,
             user_agent: concat!("Plenum/", env!("CARGO_PKG_VERSION")).to_owned(),
             announced: None,
+            name_servers: Vec::new(),
             domains: Vec::new(),
             registers: None,
             limits: Limits::default(),
@@ -125,6 +129,7 @@ pub(super) struct Shared {
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) registers: Option<mpsc::Sender<Register>>,
     pub(super) tls_client: Option<Arc<rustls::ClientConfig>>,
+    pub(super) locator: Locator,
     pub(super) packets: Mutex<Limiter>,
     pub(super) requests: Mutex<Limiter>,
     pub(super) known_requests: Mutex<Limiter>,
@@ -134,7 +139,7 @@ pub(super) struct Shared {
     domains: Vec<String>,
     calls: Mutex<HashMap<DialogId, Arc<CallCore>>>,
     streams: Mutex<HashMap<IpAddr, usize>>,
-    open: Mutex<HashSet<Flow>>,
+    open: Mutex<HashMap<Flow, Option<String>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -153,14 +158,14 @@ impl Shared {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The streams that are open.
-    pub(super) fn open(&self) -> MutexGuard<'_, HashSet<Flow>> {
+    /// The streams that are open; those of ours with the name that they were opened by.
+    pub(super) fn open(&self) -> MutexGuard<'_, HashMap<Flow, Option<String>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a peer can still be reached the way that it came. Of datagrams nobody knows.
     pub(super) fn is_open(&self, flow: &Flow) -> bool {
-        flow.transport == Transport::Udp || self.open().contains(flow)
+        flow.transport == Transport::Udp || self.open().contains_key(flow)
     }
 
     /// Whether calls of ours can go over a transport.
@@ -275,6 +280,7 @@ impl SipEndpoint {
             incoming,
             registers: config.registers,
             tls_client: config.certificates.and_then(|tls| tls.client),
+            locator: Locator::new(&config.name_servers),
             packets: Mutex::new(Limiter::new(requests.times(PACKETS_PER_REQUEST))),
             requests: Mutex::new(Limiter::new(requests)),
             known_requests: Mutex::new(Limiter::new(requests.times(KNOWN_PER_REQUEST))),

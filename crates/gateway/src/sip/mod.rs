@@ -22,8 +22,10 @@ mod incoming;
 mod info;
 mod ingress;
 mod limit;
+mod locate;
 mod proof;
 mod register;
+mod request;
 mod session_timer;
 mod stats;
 mod stream;
@@ -39,8 +41,10 @@ pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};
 pub use self::limit::RateLimit;
+pub use self::locate::{LocateError, Located};
 pub use self::proof::{Challenge, Credentials, Proof};
 pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
+pub use self::request::{AskError, Registering};
 pub use self::stats::SipStats;
 
 /// A directive for the log filter that keeps the SIP library from logging messages whole.

@@ -77,10 +77,10 @@ impl Proof {
         Some(Self { call: call.clone(), proxy, digest: digest?, credentials })
     }
 
-    /// The header that shows it, of an INVITE to this URI.
-    pub(super) fn header(&self, uri: &str) -> Header {
+    /// The header that shows it, of a request of this method to this URI.
+    pub(super) fn header(&self, method: &str, uri: &str) -> Header {
         let Credentials { user, password } = &self.credentials;
-        let value = self.digest.answer((user, password), ("INVITE", uri), &random_id(""));
+        let value = self.digest.answer((user, password), (method, uri), &random_id(""));
         match self.proxy {
             true => Header::ProxyAuthorization(value.into()),
             false => Header::Authorization(value.into()),

@@ -82,8 +82,24 @@ pub(super) async fn serve_listener(
     }
 }
 
+/// Sees to it that there is a stream to a peer, where its transport needs one: one that is open and
+/// was verified by this name already, or a new one.
+pub(super) async fn connected(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    address: SocketAddr,
+    host: &str,
+) -> io::Result<()> {
+    let flow = Flow { transport, peer: address };
+    let is_open = || shared.open().get(&flow).is_some_and(|name| name.as_deref() == Some(host));
+    if transport == Transport::Udp || is_open() {
+        return Ok(());
+    }
+    connect(shared, transport, address, host).await
+}
+
 /// Opens a stream to a peer, and makes the library use it for that address.
-pub(super) async fn connect(
+async fn connect(
     shared: &Arc<Shared>,
     transport: Transport,
     address: SocketAddr,
@@ -97,14 +113,14 @@ pub(super) async fn connect(
     // Only a matter of latency.
     let _ = stream.set_nodelay(true);
     if transport == Transport::Tcp {
-        spawn(shared, stream, address, transport, slot).await;
+        spawn(shared, stream, (address, transport), host, slot).await;
         return Ok(());
     }
     let client = shared.tls_client.clone().ok_or(io::ErrorKind::Unsupported)?;
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let handshake = TlsConnector::from(client).connect(name, stream);
     let stream = tokio::time::timeout(CONNECT_WITHIN, handshake).await.map_err(timed_out)??;
-    spawn(shared, stream, address, transport, slot).await;
+    spawn(shared, stream, (address, transport), host, slot).await;
     Ok(())
 }
 
@@ -146,13 +162,14 @@ impl Shared {
 async fn spawn<S>(
     shared: &Arc<Shared>,
     stream: S,
-    peer: SocketAddr,
-    transport: Transport,
+    (peer, transport): (SocketAddr, Transport),
+    name: &str,
     slot: StreamSlot,
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let Some(open) = open(shared, stream, peer, transport).await else { return };
+    let name = Some(name.to_owned());
+    let Some(open) = open(shared, stream, (peer, transport), name).await else { return };
     let shared = shared.clone();
     tokio::spawn(async move { open.run(shared, peer, transport, slot).await });
 }
@@ -166,7 +183,7 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    if let Some(open) = open(&shared, stream, peer, transport).await {
+    if let Some(open) = open(&shared, stream, (peer, transport), None).await {
         open.run(shared, peer, transport, slot).await;
     }
 }
@@ -181,11 +198,12 @@ struct Open<S> {
     closed: CancellationToken,
 }
 
+/// `name`: by which it was found, and verified where it is under TLS; of a stream of ours.
 async fn open<S>(
     shared: &Arc<Shared>,
     stream: S,
-    peer: SocketAddr,
-    transport: Transport,
+    (peer, transport): (SocketAddr, Transport),
+    name: Option<String>,
 ) -> Option<Open<S>>
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
@@ -202,7 +220,7 @@ where
     );
     let connection = SipConnection::from(channel.await.ok()?);
     shared.endpoint.transport_layer.add_connection(connection.clone());
-    shared.open().insert(Flow { transport, peer });
+    shared.open().insert(Flow { transport, peer }, name);
     let (reader, writer) = tokio::io::split(stream);
     Some(Open { reader, writer, connection, outgoing, _alive: alive, closed })
 }

@@ -18,6 +18,7 @@ fn dial(to: String) -> Dial {
         flow: None,
         route: Vec::new(),
         next_hop: None,
+        no_answer: None,
         proof: None,
     }
 }

@@ -1,6 +1,6 @@
 //! A gateway with a conference behind it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use conference::Conference;
 use conference::access::{Directory, MeetingSettings};
 use conference::kept::Keeper;
 use conference::store::Kind;
-use gateway::sip::Transport;
+use gateway::sip::{SipConfig, Transport};
 use gateway::{Gateway, GatewayConfig, MediaRules};
 use mcu::{Mcu, McuConfig};
 use room::{Act, Actor, Command};
@@ -30,15 +30,24 @@ pub struct House {
 impl House {
     /// With the meeting as it is changed here.
     pub async fn with(change: impl FnOnce(&mut MeetingSettings)) -> Self {
-        Self::start(change, None).await
+        Self::start(change, None, Vec::new()).await
     }
 
     /// With these trunks and dial rules, each with its id and its body.
     pub async fn keeping(records: &[(Kind, &str, String)]) -> Self {
-        Self::start(|_| {}, Some(keeper(records))).await
+        Self::asking(records, Vec::new()).await
     }
 
-    async fn start(change: impl FnOnce(&mut MeetingSettings), keeper: Option<Keeper>) -> Self {
+    /// The same, and these name servers.
+    pub async fn asking(records: &[(Kind, &str, String)], name_servers: Vec<SocketAddr>) -> Self {
+        Self::start(|_| {}, Some(keeper(records)), name_servers).await
+    }
+
+    async fn start(
+        change: impl FnOnce(&mut MeetingSettings),
+        keeper: Option<Keeper>,
+        name_servers: Vec<SocketAddr>,
+    ) -> Self {
         sfu::transport::webrtc::init_crypto();
         let shard = sfu::driver::start(&ShardConfig {
             index: 0,
@@ -54,7 +63,7 @@ impl House {
         let ports = PortRange::new(Ipv4Addr::new(127, 45, 0, 1).into(), 29_000, 29_900);
         let conference = Conference::new(directory, vec![shard.unwrap()], Arc::new(mcu), ports);
         let gateway = GatewayConfig {
-            sip: config(),
+            sip: SipConfig { name_servers, ..config() },
             announced: vec![Ipv4Addr::LOCALHOST.into()],
             media: MediaRules {
                 srtp: SrtpPolicy::Optional,

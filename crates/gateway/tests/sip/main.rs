@@ -5,12 +5,14 @@
 
 mod bridge;
 mod dialing;
+mod enrolment;
 mod flood;
 mod hostile;
 mod house;
 mod kept;
 mod limits;
 mod lobby;
+mod names;
 mod onward;
 mod peers;
 mod raw;

@@ -27,6 +27,12 @@ pub fn trunk(at: SocketAddr, networks: &str, more: &str) -> Kept {
     (Kind::Trunk, "pbx", body)
 }
 
+/// A trunk of a kind at a host, `more` of JSON after a comma included.
+pub fn trunk_of(kind: &str, host: &str, more: &str) -> Kept {
+    let body = format!(r#"{{"name":"PBX","kind":"{kind}","host":"{host}"{more}}}"#);
+    (Kind::Trunk, "pbx", body)
+}
+
 /// A rule whose id is its name: its direction, what it matches and what it does.
 pub fn rule(order: u32, name: &'static str, direction: &str, matches: &str, action: &str) -> Kept {
     let body = format!(
@@ -55,11 +61,11 @@ pub async fn house(exchange: &mut Peer, records: &[Kept]) -> House {
     house
 }
 
-async fn dial(house: &House, address: &str) -> Result<DialledLeg, DialRefusal> {
+pub async fn dial(house: &House, address: &str) -> Result<DialledLeg, DialRefusal> {
     house.gateway.dial(&MeetingId::parse("board").unwrap(), address, None).await
 }
 
-async fn becomes(house: &House, leg: &DialledLeg, state: LegState) {
+pub async fn becomes(house: &House, leg: &DialledLeg, state: LegState) {
     let look = async {
         while house.gateway.leg(&leg.meeting, &leg.id).unwrap().state != state {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -82,7 +88,7 @@ pub async fn next_invite(peer: &Peer) -> Message {
 }
 
 /// Hangs our call up, and waits until it is forgotten.
-async fn hang_up(house: &House, peer: &Peer, leg: &DialledLeg) {
+pub async fn hang_up(house: &House, peer: &Peer, leg: &DialledLeg) {
     house.gateway.hang_up(&leg.meeting, &leg.id).unwrap();
     let bye = loop {
         let request = peer.next_request().await;
@@ -136,7 +142,7 @@ async fn without_a_caller_of_its_own_a_trunk_sees_the_meeting_and_an_address_goe
 }
 
 /// What stands in a header behind `name=`.
-fn parameter(header: &str, name: &str) -> Option<String> {
+pub fn parameter(header: &str, name: &str) -> Option<String> {
     let found = header
         .trim_start_matches("Digest ")
         .split(", ")

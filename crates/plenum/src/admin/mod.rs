@@ -103,7 +103,7 @@ pub enum Command {
     /// Other servers and telephone exchanges.
     Trunk {
         #[command(subcommand)]
-        command: Box<kept::Command<trunk::Trunk>>,
+        command: trunk::Command,
         #[command(flatten)]
         common: Common,
     },
@@ -197,7 +197,7 @@ async fn execute(command: Command) -> Result<(), AdminError> {
         Command::Meeting { command, common } => meeting::run(command, &common).await,
         Command::Template { command, common } => kept::run(*command, &common).await,
         Command::Device { command, common } => device::run(command, &common).await,
-        Command::Trunk { command, common } => kept::run(*command, &common).await,
+        Command::Trunk { command, common } => trunk::run(command, &common).await,
         Command::DialRule { command, common } => dial_rule::run(*command, &common).await,
         Command::Contact { command, common } => kept::run(command, &common).await,
         Command::Session { command, common } => session::run(command, &common).await,

@@ -1,11 +1,23 @@
 //! `plenum trunk`: other servers and telephone exchanges.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::kept::{Kind, given, list, number, or_none, text};
+use super::kept::{self, Kind, given, list, number, or_none, text};
 use super::remote::{AdminError, Remote};
 use super::sign_in::ask;
+use super::{Common, output};
+
+/// How a trunk stands.
+const STATE: [&str; 5] = ["name", "servers", "registration", "calls", "problem"];
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(flatten)]
+    Kept(Box<kept::Command<Trunk>>),
+    /// Tell of each trunk whether its servers are there, and whether we are registered.
+    Status,
+}
 
 #[derive(Debug, Args)]
 pub struct Trunk {
@@ -18,6 +30,13 @@ pub struct Trunk {
     /// Its port; 0: what the transport has by default.
     #[arg(long)]
     port: Option<u32>,
+    /// Another host, or host:port, to be tried where that one does not answer; give it once for each,
+    /// in their order. An empty one: none.
+    #[arg(long = "backup")]
+    backups: Vec<String>,
+    /// When we register there: as the kind says (auto), always, or before a call of ours.
+    #[arg(long, value_parser = ["auto", "always", "before_call"])]
+    register: Option<String>,
     /// What carries the signalling.
     #[arg(long, value_parser = ["udp", "tcp", "tls"])]
     transport: Option<String>,
@@ -55,6 +74,10 @@ pub struct Trunk {
     /// Seconds between two questions whether it is there; 0: it is never asked.
     #[arg(long)]
     check_seconds: Option<u32>,
+    /// Of a TrueConf server: a number and the id that it stands for, such as 5501=anna; give it once for
+    /// each. An empty one: none.
+    #[arg(long = "number", value_name = "NUMBER=ID")]
+    numbers: Vec<String>,
     /// Whatever else is worth knowing.
     #[arg(long)]
     notes: Option<String>,
@@ -76,6 +99,8 @@ impl Kind for Trunk {
             ("kind", text(self.kind)),
             ("host", text(self.host)),
             ("port", number(self.port)),
+            ("backups", list(self.backups)),
+            ("register", text(self.register)),
             ("transport", text(self.transport)),
             ("networks", list(self.networks)),
             ("user", or_none(self.user)),
@@ -87,7 +112,50 @@ impl Kind for Trunk {
             ("kbps", number(self.kbps)),
             ("max_calls", number(self.max_calls)),
             ("check_seconds", number(self.check_seconds)),
+            ("numbers", pairs(&self.numbers)),
             ("notes", text(self.notes)),
         ]))
     }
+}
+
+/// What stands before and behind `=` of each.
+fn pairs(given: &[String]) -> Option<Value> {
+    let pair = |text: &String| {
+        let (number, id) = text.split_once('=').unwrap_or((text, ""));
+        (number.to_owned(), Value::from(id))
+    };
+    let pairs = given.iter().filter(|it| !it.is_empty()).map(pair);
+    (!given.is_empty()).then(|| Value::Object(pairs.collect()))
+}
+
+pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
+    let Command::Kept(command) = command else { return status(common).await };
+    kept::run(*command, common).await
+}
+
+async fn status(common: &Common) -> Result<(), AdminError> {
+    let remote = Remote::signed_in(common)?;
+    let answer = remote.get("/api/v1/trunk-states").await?;
+    let items = output::at(&answer, "items");
+    if common.json {
+        println!("{items}");
+        return Ok(());
+    }
+    let mut items = items.as_array().cloned().unwrap_or_default();
+    for item in &mut items {
+        let servers = output::at(item, "servers").as_array().cloned().unwrap_or_default();
+        let servers = servers.iter().map(|it| {
+            let [state, transport, address] =
+                ["state", "transport", "address"].map(|name| output::text(it, name));
+            let problem = output::text(it, "problem");
+            let why = if problem.is_empty() { problem } else { format!(" ({problem})") };
+            format!("{transport}:{address} {state}{why}")
+        });
+        let servers = servers.collect::<Vec<_>>().join(", ");
+        if let Some(item) = item.as_object_mut() {
+            item.insert("servers".to_owned(), servers.into());
+        }
+    }
+    output::table(&Value::Array(items), &STATE);
+    Ok(())
 }

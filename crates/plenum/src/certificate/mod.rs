@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::config::{Config, ConfigError, read_bounded};
 use authority::Authority;
@@ -133,6 +134,18 @@ impl ResolvesServerCert for Current {
     }
 }
 
+/// For servers that ask who calls them: a SIP server is the same in both directions (RFC 5922).
+impl ResolvesClientCert for Current {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let key = self.loaded().key;
+        key.key.choose_scheme(schemes).is_some().then_some(key)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 impl Certificates {
     /// The certificate that the configuration names, else one of the local authority, which is
     /// made if there is none yet.
@@ -181,7 +194,8 @@ impl Certificates {
     }
 
     /// TLS for calls of ours to room systems: trusts the system's roots, the local authority as it
-    /// is now, and those in `more`, a PEM file.
+    /// is now, and those in `more`, a PEM file. Who asks for a certificate gets the one that we serve
+    /// with.
     pub fn sip_client(&self, more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
         let mut roots = system_roots();
         if let Some(root) = self.root()
@@ -189,7 +203,7 @@ impl Certificates {
         {
             roots.add(root)?;
         }
-        client(roots, more)
+        client(roots, more, Some(self.current.clone()))
     }
 
     fn server(&self) -> Result<ServerConfig, CertificateError> {
@@ -261,21 +275,24 @@ fn certified(chain: &str, key: &str) -> Result<CertifiedKey, String> {
 /// TLS for requests of ours to servers of others: trusts the system's roots, and those in `more`, a
 /// PEM file.
 pub fn https_client(more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
-    client(system_roots(), more)
+    client(system_roots(), more, None)
 }
 
 fn client(
     mut roots: RootCertStore,
     more: Option<&Path>,
+    own: Option<Arc<Current>>,
 ) -> Result<Arc<ClientConfig>, CertificateError> {
     if let Some(path) = more {
         add_roots(&mut roots, path)?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_root_certificates(roots);
+    Ok(Arc::new(match own {
+        Some(own) => config.with_client_cert_resolver(own),
+        None => config.with_no_client_auth(),
+    }))
 }
 
 fn system_roots() -> RootCertStore {

@@ -97,6 +97,9 @@ section! {
         /// Certificates to trust in calls over TLS, PEM, beside the system's and the local
         /// authority.
         ca_file: Option<PathBuf> = None, example "/etc/plenum/room-systems.pem";
+        /// Which name servers are asked where a server of a name is (NAPTR, SRV, addresses), each with
+        /// its port; the system's while this is empty.
+        name_servers: Vec<SocketAddr> = Vec::new(), example "[\"10.0.0.53:53\"]";
         /// Which addresses may be dialled: a host or `user@host`. The host is a name, "*.name" for
         /// what is below it, an IP address, a network or "*"; the user may begin or end with "*".
         /// While this is empty only registered room systems are called, and what dial rules let be.

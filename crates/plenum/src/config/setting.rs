@@ -244,6 +244,18 @@ impl Setting for Vec<IpAddr> {
     }
 }
 
+impl Setting for Vec<SocketAddr> {
+    const SHAPE: Shape = Shape::List;
+
+    fn read(words: &[String]) -> Result<Self, String> {
+        list(words, |_| "give an IP address and a port, such as 10.0.0.53:53".to_owned())
+    }
+
+    fn words(&self) -> Vec<String> {
+        list_words(self)
+    }
+}
+
 impl Setting for Vec<DialPattern> {
     const SHAPE: Shape = Shape::List;
 
