@@ -135,9 +135,6 @@ loadmodule "siputils.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
-modparam("registrar", "min_expires", 1)
-modparam("registrar", "max_expires", 4)
-modparam("registrar", "default_expires", 4)
 
 request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }

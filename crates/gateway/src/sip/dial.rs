@@ -8,6 +8,7 @@ use std::time::Duration;
 use conference::random_id;
 use conference::telephony::CallAddress;
 use rsipstack::dialog::invitation::{InviteAsyncResult, InviteOption};
+use rsipstack::sip::event_packages::percent_decode;
 use rsipstack::sip::typed::Route;
 use rsipstack::sip::uri::ParamsExt;
 use rsipstack::sip::{Header, Host, Scheme, Uri};
@@ -329,7 +330,14 @@ fn parse(address: &str) -> Result<Uri, DialError> {
         Some("sip" | "sips") => address.to_owned(),
         _ => format!("sip:{address}"),
     };
-    let uri = Uri::try_from(whole).map_err(|_| DialError::BadAddress)?;
+    let mut uri = Uri::try_from(whole).map_err(|_| DialError::BadAddress)?;
+    // The library escapes a user whenever it writes one, and leaves one that it reads as it is.
+    if let Some(auth) = &mut uri.auth {
+        auth.user = percent_decode(&auth.user);
+        if auth.user.contains(char::is_control) {
+            return Err(DialError::BadAddress);
+        }
+    }
     let named = match uri.host() {
         Host::IpAddr(_) => true,
         Host::Domain(domain) => {
@@ -495,7 +503,17 @@ mod tests {
         assert_eq!(parse(" room@198.51.100.7 ").unwrap().to_string(), "sip:room@198.51.100.7");
         assert_eq!(parse("SIP:room@host:5070;transport=tcp").unwrap().host().to_string(), "host");
         assert_eq!(parse("sips:[2001:db8::1]").unwrap().host().to_string(), "[2001:db8::1]");
-        let wrong = ["", "sip:", "sip:a b@host", "sip:a@host\r\nX: y", "sip:a@host?Route=x"];
+        let conference = parse(r"%5Cc%5C7700@host").unwrap();
+        assert_eq!(conference.to_string(), "sip:%5Cc%5C7700@host");
+        assert_eq!(parse(&conference.to_string()).unwrap().user(), Some(r"\c\7700"));
+        let wrong = [
+            "",
+            "sip:",
+            "sip:a b@host",
+            "sip:a@host\r\nX: y",
+            "sip:a@host?Route=x",
+            "sip:a%0D@host",
+        ];
         for address in wrong.into_iter().chain(["<sip:a@host>", "sip:a@ho$t", "mailto:a@host"]) {
             assert_eq!(parse(address), Err(DialError::BadAddress), "{address:?}");
         }
