@@ -297,13 +297,22 @@ impl Caller {
     }
 
     /// Agrees to a request of the server.
-    fn agree(&self, request: &Message) {
+    fn agree(&mut self, request: &Message) {
         if request.status() != 0 || request.method() == "ACK" {
             return;
         }
+        let mut body = String::new();
+        if request.method() == "INVITE" {
+            // The server has another place for its media.
+            self.flow(request.body());
+            body = self.sdp("8 0", "sendrecv");
+        }
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let copied = ["Via", "From", "To", "Call-ID", "CSeq"]
             .map(|it| format!("{it}: {}\r\n", request.header(it).expect("a header")));
-        let answer = format!("SIP/2.0 200 OK\r\n{}Content-Length: 0\r\n\r\n", copied.concat());
+        let (copied, length) = (copied.concat(), body.len());
+        let answer =
+            format!("SIP/2.0 200 OK\r\n{copied}{kind}Content-Length: {length}\r\n\r\n{body}");
         self.socket.send_to(answer.as_bytes(), self.server).expect("an answer goes out");
     }
 }
