@@ -95,6 +95,7 @@ impl Session {
             address,
             audio: Some(audio),
             video,
+            sharing: None,
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };
