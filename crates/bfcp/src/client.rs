@@ -39,7 +39,7 @@ impl Client {
     /// Greets the server, and asks who has the floor.
     pub fn new(ids: Ids, transport: Transport, now: Instant) -> Self {
         let mut client = Self {
-            exchange: Exchange::new(ids, transport),
+            exchange: Exchange::new(ids, transport, 1),
             next_hello: now + KEEP_ALIVE,
             asked: None,
             request: None,

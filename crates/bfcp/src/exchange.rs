@@ -55,12 +55,14 @@ pub(crate) struct Exchange {
     reassembly: Reassembly,
     out: VecDeque<Vec<u8>>,
     waiting: VecDeque<Waiting>,
+    first: u16,
     last: u16,
     kept: VecDeque<(u16, Vec<u8>, Instant)>,
 }
 
 impl Exchange {
-    pub fn new(ids: Ids, transport: Transport) -> Self {
+    /// `first`: where transactions of ours are counted from.
+    pub fn new(ids: Ids, transport: Transport, first: u16) -> Self {
         Self {
             ids,
             transport,
@@ -68,7 +70,8 @@ impl Exchange {
             reassembly: Reassembly::default(),
             out: VecDeque::new(),
             waiting: VecDeque::new(),
-            last: 0,
+            first,
+            last: first,
             kept: VecDeque::new(),
         }
     }
@@ -137,7 +140,7 @@ impl Exchange {
         if self.waiting.len() >= MAX_WAITING {
             return None;
         }
-        self.last = self.last.checked_add(1).unwrap_or(1);
+        self.last = self.last.checked_add(1).unwrap_or(self.first);
         let transaction = self.last;
         let bytes = self.message(false, primitive, transaction, attributes).write();
         self.push(bytes.clone());

@@ -16,6 +16,10 @@ mod error {
     pub const NO_REQUEST: u8 = 7;
 }
 
+/// Clients count their transactions from below. Some (libre 1.1) take any message of a number that they
+/// wait for as the answer, although version 2 says which messages answer: ours have other numbers.
+const FIRST_NOTICE: u16 = 0x8000;
+
 /// What the client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerEvent {
@@ -51,7 +55,7 @@ impl Server {
     /// A server whose client is yet to be heard.
     pub fn new(ids: Ids, transport: Transport) -> Self {
         Self {
-            exchange: Exchange::new(ids, transport),
+            exchange: Exchange::new(ids, transport, FIRST_NOTICE),
             request: None,
             last: 0,
             follows: false,
