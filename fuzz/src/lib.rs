@@ -11,6 +11,11 @@ pub fn sdp(data: &[u8]) {
     sdp::fuzz::fuzz_parse_answer(data);
 }
 
+/// Floor control, both ends, as datagrams and as a stream.
+pub fn bfcp(data: &[u8]) {
+    bfcp::fuzz::fuzz_bfcp(data, Instant::now());
+}
+
 /// RTP's header and extensions.
 pub fn rtp(data: &[u8]) {
     rtp::fuzz::rtp(data);

@@ -6,6 +6,7 @@ use crate::{
     model::{Codec, Content, Direction, Format, Kind, Media, Params, Session},
     negotiate::{self, audio_stream, pick_audio, pick_video, protect, transport, video_stream},
     negotiated::{AudioStream, Negotiated, NegotiationError, Rejection, Shape, VideoStream},
+    sharing::{self, Sharing},
     write::{self, Line, VideoFormat},
 };
 
@@ -27,8 +28,15 @@ pub struct Answer {
 /// # Errors
 /// [`NegotiationError`] where neither sound nor picture can be agreed on: a 488.
 pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, NegotiationError> {
-    let mut negotiated =
-        Negotiated { audio: None, video: None, rejected: Vec::new(), shape: Vec::new() };
+    let mut negotiated = Negotiated {
+        audio: None,
+        video: None,
+        sharing: None,
+        rejected: Vec::new(),
+        shape: Vec::new(),
+    };
+    let shared = sharing::find(offer, local);
+    let (mut floor, mut slides) = (None, None);
     let mut medias = Vec::with_capacity(offer.media.len());
     for (index, peer) in offer.media.iter().enumerate() {
         let mut shape = shape_of(peer);
@@ -46,7 +54,22 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
                     text
                 })
             }
-            _ => Err(Rejection::NotOurs),
+            _ => match (shared, &local.sharing) {
+                (Some((line, _)), Some(ours)) if line == index => {
+                    sharing::agree(index, peer, &ours.floor).map(|agreed| {
+                        let existing = peer.bfcp.as_ref().is_some_and(|it| it.existing);
+                        floor = Some(agreed);
+                        sharing::line(&shape, Some(&agreed), existing, &ours.floor)
+                    })
+                }
+                (Some((_, line)), Some(ours)) if line == index => {
+                    answer_video(index, offer, peer, &ours.video, local).map(|(text, stream)| {
+                        slides = Some(stream);
+                        text
+                    })
+                }
+                _ => Err(Rejection::NotOurs),
+            },
         };
         medias.push(match outcome {
             Ok(text) => {
@@ -60,6 +83,7 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
         });
         negotiated.shape.push(shape);
     }
+    negotiated.sharing = Sharing::of(slides, floor);
     let negotiated = negotiated.or_reason()?;
     Ok(Answer { text: write::session(local, medias), negotiated })
 }
@@ -104,7 +128,10 @@ fn answer_video(
     let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &video.key));
     let transport = transport(index, peer, line.direction, line.mux, srtp);
     let stream = video_stream(transport, offer, peer, format, video);
-    let text = write::video(&line, &[mirrored(format, &stream, video)], video, stream.feedback);
+    let content =
+        if peer.kind == Kind::Video(Content::Slides) { Content::Slides } else { Content::Main };
+    let formats = [mirrored(format, &stream, video)];
+    let text = write::video(&line, &formats, video, stream.feedback, content);
     Ok((text, stream))
 }
 

@@ -22,6 +22,7 @@ mod negotiate;
 mod negotiated;
 mod offer;
 mod parse;
+mod sharing;
 mod write;
 
 pub use answer::{Answer, answer};
@@ -29,7 +30,8 @@ pub use crypto::{Crypto, MAX_KEY, SrtpKey, Suite};
 pub use fmtp::{H264, Opus, Vp8};
 pub use h264::{Level, Picture, Profile, ProfileLevelId, VideoLimits};
 pub use local::{
-    Local, LocalAudio, LocalMedia, LocalPorts, LocalSrtp, LocalVideo, SrtpPolicy, VideoCap,
+    Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
+    SrtpPolicy, VideoCap,
 };
 pub use model::{
     Bandwidth, Codec, Content, Direction, Feedback, Fingerprint, Format, Kind, Media, Params,
@@ -41,3 +43,4 @@ pub use negotiated::{
 };
 pub use offer::{OfferText, Pending, complete, offer, reoffer};
 pub use parse::{MAX_BODY, MAX_FORMATS, MAX_MEDIA, ParseError, parse};
+pub use sharing::{Bfcp, Floor, FloorRoles, FloorTransport, Sharing};

@@ -45,6 +45,8 @@ pub struct LocalMedia {
     pub audio: Option<LocalAudio>,
     /// Picture; `None` rejects it.
     pub video: Option<LocalVideo>,
+    /// Content sharing; `None` rejects it. Offered only beside a picture.
+    pub sharing: Option<LocalSharing>,
     /// Encryption.
     pub srtp: LocalSrtp,
     /// RTP and RTCP may share a port where the peer offers it.
@@ -113,6 +115,28 @@ impl LocalVideo {
             key,
         }
     }
+}
+
+/// Our side of content sharing.
+#[derive(Clone, Debug)]
+pub struct LocalSharing {
+    /// The second picture.
+    pub video: LocalVideo,
+    /// Floor control.
+    pub floor: LocalFloor,
+}
+
+/// Our side of floor control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalFloor {
+    /// The port for datagrams. Not 0.
+    pub udp: u16,
+    /// The port for connections. Not 0.
+    pub tcp: u16,
+    /// Our conference, where we are the server: random, since who knows it is taken for the client.
+    pub conference: u32,
+    /// The client's user in it.
+    pub user: u16,
 }
 
 /// Our rules for SDES.

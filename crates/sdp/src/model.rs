@@ -7,6 +7,7 @@ use types::{AudioCodec, VideoCodec};
 use crate::{
     crypto::Crypto,
     fmtp::{H264, Opus, Vp8},
+    sharing::Bfcp,
 };
 
 /// A peer's whole session description.
@@ -67,6 +68,8 @@ pub struct Media {
     pub fingerprint: Option<Fingerprint>,
     /// `a=setup` was there (RFC 4145): DTLS or a connection for BFCP.
     pub setup: bool,
+    /// What a line for BFCP says; `None` for all others.
+    pub bfcp: Option<Bfcp>,
     /// `a=ice-ufrag`, `a=ice-pwd` or `a=candidate` was there.
     pub ice: bool,
 }

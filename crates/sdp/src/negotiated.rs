@@ -9,6 +9,7 @@ use crate::{
     fmtp::Opus,
     h264::{Picture, ProfileLevelId, VideoLimits},
     model::Feedback,
+    sharing::Sharing,
 };
 
 /// The agreed media of a leg.
@@ -18,6 +19,8 @@ pub struct Negotiated {
     pub audio: Option<AudioStream>,
     /// Main video, if any.
     pub video: Option<VideoStream>,
+    /// Content sharing, if any.
+    pub sharing: Option<Sharing>,
     /// The m-lines that carry nothing, by index, and why.
     pub rejected: Vec<(usize, Rejection)>,
     /// Every m-line as a later offer within the session must repeat it.

@@ -5,14 +5,18 @@ use types::{AudioCodec, VideoCodec};
 use crate::{
     answer::shape_of,
     crypto::{Crypto, MAX_KEY, SrtpKey, Suite},
-    local::{LocalAudio, LocalMedia, LocalPorts, LocalSrtp, LocalVideo, SrtpPolicy},
-    model::{Codec, Direction, Format, Kind, Media, Session},
+    local::{
+        LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
+        SrtpPolicy,
+    },
+    model::{Codec, Content, Direction, Format, Kind, Media, Session},
     negotiate::{self, audio_stream, direction, pick_audio, pick_video, transport, video_stream},
     negotiated::{
         AudioStream, Negotiated, NegotiationError, Rejection, Shape, Srtp, TelephoneEvent,
         VideoStream,
     },
     parse::MAX_MEDIA,
+    sharing::{self, Floor, Sharing},
     write::{self, Line, VideoFormat},
 };
 
@@ -50,8 +54,21 @@ enum Offered {
     Audio { codecs: Vec<(u8, AudioCodec)>, keys: Keys },
     /// Picture.
     Video { formats: Vec<(u8, VideoCodec)>, keys: Keys },
+    /// The second picture.
+    Slides { formats: Vec<(u8, VideoCodec)>, keys: Keys },
+    /// Floor control, as it was agreed on before or for the first time.
+    Floor(Option<Floor>),
     /// Port 0.
     Off,
+}
+
+impl Offered {
+    fn picture(content: Content, formats: Vec<(u8, VideoCodec)>, keys: Keys) -> Self {
+        match content {
+            Content::Main => Self::Video { formats, keys },
+            Content::Slides => Self::Slides { formats, keys },
+        }
+    }
 }
 
 /// The SRTP side of an offered line.
@@ -74,7 +91,11 @@ pub fn offer(local: &LocalMedia) -> OfferText {
         draft.first_audio(audio);
     }
     if let Some(video) = offerable_video(local) {
-        draft.first_video(video);
+        draft.first_video(video, Content::Main);
+    }
+    if let Some(LocalSharing { video, floor }) = offerable_sharing(local) {
+        draft.first_floor(floor);
+        draft.first_video(video, Content::Slides);
     }
     draft.finish()
 }
@@ -90,15 +111,24 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
     for (index, shape) in agreed.shape.iter().enumerate() {
         let same_audio = agreed.audio.as_ref().filter(|stream| stream.transport.line == index);
         let same_video = agreed.video.as_ref().filter(|stream| stream.transport.line == index);
+        let shared = agreed.sharing.as_ref();
+        let same_slides =
+            shared.map(|it| &it.video).filter(|stream| stream.transport.line == index);
+        let same_floor = shared.map(|it| &it.floor).filter(|floor| floor.line == index);
         let free = |name: &str| shape.main && shape.name.eq_ignore_ascii_case(name);
         if let (Some(stream), Some(local)) = (same_audio, &local.audio) {
             draft.same_audio(shape, stream, local);
         } else if let (Some(stream), Some(local)) = (same_video, &local.video) {
-            draft.same_video(shape, stream, local);
+            draft.same_video(shape, stream, local, Content::Main);
+        } else if let (Some(stream), Some(local)) = (same_slides, &local.sharing) {
+            draft.same_video(shape, stream, &local.video, Content::Slides);
+        } else if let (Some(agreed), Some(local)) = (same_floor, &local.sharing) {
+            let text = sharing::line(shape, Some(agreed), true, &local.floor);
+            draft.push(text, Offered::Floor(Some(*agreed)), shape.clone());
         } else if let Some(audio) = audio.take_if(|_| free("audio")) {
             draft.first_audio(audio);
         } else if let Some(video) = video.take_if(|_| free("video")) {
-            draft.first_video(video);
+            draft.first_video(video, Content::Main);
         } else {
             draft.push(write::rejected(shape), Offered::Off, shape.clone());
         }
@@ -108,7 +138,7 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
         draft.first_audio(audio);
     }
     if let Some(video) = video.filter(|_| draft.lines.len() < MAX_MEDIA) {
-        draft.first_video(video);
+        draft.first_video(video, Content::Main);
     }
     draft.finish()
 }
@@ -121,6 +151,12 @@ fn offerable_audio(local: &LocalMedia) -> Option<&LocalAudio> {
 fn offerable_video(local: &LocalMedia) -> Option<&LocalVideo> {
     let able = |codec: &VideoCodec| matches!(codec, VideoCodec::H264 | VideoCodec::Vp8);
     local.video.as_ref().filter(|video| video.codecs.iter().any(able))
+}
+
+/// A second picture goes beside a first one.
+fn offerable_sharing(local: &LocalMedia) -> Option<&LocalSharing> {
+    offerable_video(local)?;
+    local.sharing.as_ref().filter(|it| !it.video.codecs.is_empty())
 }
 
 /// An offer in the making.
@@ -165,7 +201,13 @@ impl<'a> Draft<'a> {
         self.push(text, Offered::Audio { codecs, keys }, shape);
     }
 
-    fn first_video(&mut self, video: &LocalVideo) {
+    fn first_floor(&mut self, floor: &LocalFloor) {
+        let shape = sharing::shape();
+        let text = sharing::line(&shape, None, false, floor);
+        self.push(text, Offered::Floor(None), shape);
+    }
+
+    fn first_video(&mut self, video: &LocalVideo, content: Content) {
         let mut offered = Vec::new();
         for &codec in &video.codecs {
             match codec {
@@ -189,10 +231,10 @@ impl<'a> Draft<'a> {
             proto: profile(&keys),
             ..self.line(video.ports, video.direction, crypto)
         };
-        let text = write::video(&line, &offered, video, video.feedback);
+        let text = write::video(&line, &offered, video, video.feedback, content);
         let formats = offered.iter().map(|format| (format.payload_type, format.codec)).collect();
-        let shape = shape_of_text(&text);
-        self.push(text, Offered::Video { formats, keys }, shape);
+        let shape = Shape { main: content == Content::Main, ..shape_of_text(&text) };
+        self.push(text, Offered::picture(content, formats, keys), shape);
     }
 
     fn same_audio(&mut self, shape: &Shape, stream: &AudioStream, audio: &LocalAudio) {
@@ -208,7 +250,13 @@ impl<'a> Draft<'a> {
         self.push(text, Offered::Audio { codecs, keys }, shape.clone());
     }
 
-    fn same_video(&mut self, shape: &Shape, stream: &VideoStream, video: &LocalVideo) {
+    fn same_video(
+        &mut self,
+        shape: &Shape,
+        stream: &VideoStream,
+        video: &LocalVideo,
+        content: Content,
+    ) {
         let (keys, crypto) = kept_keys(shape, stream.transport.srtp.as_ref());
         let line = Line {
             name: &shape.name,
@@ -223,9 +271,9 @@ impl<'a> Draft<'a> {
             mode: Some(stream.packetization_mode),
             asymmetry: true,
         };
-        let text = write::video(&line, &[format], video, video.feedback);
+        let text = write::video(&line, &[format], video, video.feedback, content);
         let formats = vec![(stream.payload_type, stream.codec)];
-        self.push(text, Offered::Video { formats, keys }, shape.clone());
+        self.push(text, Offered::picture(content, formats, keys), shape.clone());
     }
 
     fn line(&self, ports: LocalPorts, direction: Direction, crypto: Vec<String>) -> Line<'static> {
@@ -302,8 +350,14 @@ fn kept_keys(shape: &Shape, srtp: Option<&Srtp>) -> (Keys, Vec<String>) {
 /// # Errors
 /// [`NegotiationError`] where neither sound nor picture came to be: the call has to be ended.
 pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, NegotiationError> {
-    let mut negotiated =
-        Negotiated { audio: None, video: None, rejected: Vec::new(), shape: pending.shape.clone() };
+    let mut negotiated = Negotiated {
+        audio: None,
+        video: None,
+        sharing: None,
+        rejected: Vec::new(),
+        shape: pending.shape.clone(),
+    };
+    let (mut floor, mut slides) = (None, None);
     let local = &pending.local;
     for (index, offered) in pending.lines.iter().enumerate() {
         let peer = answer.media.get(index).filter(|peer| peer.port != 0);
@@ -318,6 +372,19 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
                 complete_video(index, answer, peer, formats, keys, video, local)
                     .map(|stream| negotiated.video = Some(stream))
             }
+            (Offered::Slides { formats, keys }, Some(peer), ..) => match &local.sharing {
+                Some(LocalSharing { video, .. }) => {
+                    complete_video(index, answer, peer, formats, keys, video, local)
+                        .map(|stream| slides = Some(stream))
+                }
+                None => Err(Rejection::NotOurs),
+            },
+            (Offered::Floor(before), Some(peer), ..) => match &local.sharing {
+                Some(LocalSharing { floor: ours, .. }) => {
+                    sharing::complete(index, peer, *before, ours).map(|agreed| floor = Some(agreed))
+                }
+                None => Err(Rejection::NotOurs),
+            },
             _ => Err(Rejection::NotOurs),
         };
         if let (Some(peer), Some(shape), true) =
@@ -329,6 +396,7 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
             negotiated.rejected.push((index, reason));
         }
     }
+    negotiated.sharing = Sharing::of(slides, floor);
     negotiated.or_reason()
 }
 

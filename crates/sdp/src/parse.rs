@@ -15,6 +15,7 @@ use crate::{
         Bandwidth, Codec, Content, Direction, Feedback, Fingerprint, Format, Kind, Media, Params,
         Proto, Session,
     },
+    sharing,
 };
 
 /// Bytes of a body at most; the largest seen of a real device is about 6,000.
@@ -197,14 +198,17 @@ fn reachable(address: IpAddr) -> Option<IpAddr> {
     (!stray && !address.is_multicast()).then_some(address)
 }
 
-fn values<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn values<'a>(
+    attributes: &'a [Attribute],
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
     attributes
         .iter()
         .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
         .map(|attribute| attribute.value.as_deref().unwrap_or_default().trim())
 }
 
-fn has(attributes: &[Attribute], name: &str) -> bool {
+pub(crate) fn has(attributes: &[Attribute], name: &str) -> bool {
     values(attributes, name).next().is_some()
 }
 
@@ -241,8 +245,10 @@ fn read_media(wire: &sdp_types::Media, defaults: &Defaults) -> Media {
     };
     let rtcp_mux = has(attributes, "rtcp-mux");
     let number = |name| values(attributes, name).next().and_then(|value| value.parse().ok());
+    let kind = kind(wire, &formats);
     Media {
-        kind: kind(wire, &formats),
+        kind,
+        bfcp: (kind == Kind::Bfcp).then(|| sharing::read(wire)),
         name: wire.media.clone(),
         port: wire.port,
         address,

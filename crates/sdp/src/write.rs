@@ -8,9 +8,10 @@ use types::{AudioCodec, VideoCodec};
 use crate::{
     h264::{Level, ProfileLevelId},
     local::{LocalMedia, LocalPorts, LocalVideo},
-    model::{Direction, Feedback, Proto},
+    model::{Content, Direction, Feedback, Proto},
     negotiate::AUDIO_SHARE,
     negotiated::{Shape, TelephoneEvent},
+    sharing,
 };
 
 /// Label of the main video, as the Cisco and TANDBERG devices have it.
@@ -53,7 +54,13 @@ pub(crate) fn session(local: &LocalMedia, medias: Vec<sdp_types::Media>) -> Stri
     let pictures = medias.iter().any(|media| media.media == "video" && media.port != 0);
     if let Some(video) = local.video.as_ref().filter(|_| pictures) {
         // For devices that know no TIAS: their rate for the whole call, in kbit/s.
-        let bandwidth = video.bitrate.saturating_add(AUDIO_SHARE).div_ceil(1000);
+        let slides = medias.iter().any(|media| {
+            let shared = Attribute::with_value("content", "slides");
+            media.port != 0 && media.attributes.contains(&shared)
+        });
+        let shared = local.sharing.as_ref().filter(|_| slides).map_or(0, |it| it.video.bitrate);
+        let bits = video.bitrate.saturating_add(shared).saturating_add(AUDIO_SHARE);
+        let bandwidth = bits.div_ceil(1000);
         session.bandwidths = vec![sdp_types::Bandwidth { bwtype: "AS".to_owned(), bandwidth }];
     }
     session.medias = medias;
@@ -102,6 +109,7 @@ pub(crate) fn video(
     formats: &[VideoFormat],
     local: &LocalVideo,
     feedback: Feedback,
+    content: Content,
 ) -> sdp_types::Media {
     let mut media = start(line, formats.iter().map(|format| format.payload_type));
     media.bandwidths =
@@ -136,8 +144,12 @@ pub(crate) fn video(
             put(&mut media, "rtcp-fb", name.to_owned());
         }
     }
-    put(&mut media, "content", "main".to_owned());
-    put(&mut media, "label", MAIN_LABEL.to_owned());
+    let (content, label) = match content {
+        Content::Main => ("main", MAIN_LABEL),
+        Content::Slides => ("slides", sharing::LABEL),
+    };
+    put(&mut media, "content", content.to_owned());
+    put(&mut media, "label", label.to_owned());
     finish(media, line)
 }
 
@@ -164,7 +176,7 @@ fn start(line: &Line<'_>, types: impl Iterator<Item = u8>) -> sdp_types::Media {
     bare(line.name, line.ports.rtp, line.proto, types.join(" "))
 }
 
-fn bare(name: &str, port: u16, proto: &str, fmt: String) -> sdp_types::Media {
+pub(crate) fn bare(name: &str, port: u16, proto: &str, fmt: String) -> sdp_types::Media {
     sdp_types::Media {
         media: name.to_owned(),
         port,

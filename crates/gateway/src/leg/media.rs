@@ -82,6 +82,7 @@ impl Session {
             address,
             audio: None,
             video: None,
+            sharing: None,
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };
