@@ -115,7 +115,7 @@ impl Server {
             .env("PLENUM_SIP_TLS_LISTEN", &listen)
             .env("PLENUM_RTP_PORT_MIN", RTP_PORTS[0])
             .env("PLENUM_RTP_PORT_MAX", RTP_PORTS[1])
-            .env("PLENUM_SFU_SHARDS", "1")
+            .envs((!configuration.contains("shards")).then_some(("PLENUM_SFU_SHARDS", "1")))
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
             .env("PLENUM_SFU_TCP_PORT", free_tcp_port().to_string())
             .envs((!configuration.contains("[log]")).then_some(("PLENUM_LOG_FILTER", "info")))

@@ -166,6 +166,8 @@ pub(super) struct Line {
     said: Option<Prompt>,
     /// The server stops, or somebody hangs up for us.
     stop: CancellationToken,
+    /// When it gets a key frame that it did not ask for.
+    pub(super) shown_again: Option<Instant>,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
 }
@@ -202,7 +204,18 @@ impl Line {
         stop: CancellationToken,
     ) -> Self {
         let (handle, deaf) = (call.handle(), Arc::default());
-        Self { shared, call, handle, session, leg, caller, said: None, stop, deaf }
+        Self {
+            shared,
+            call,
+            handle,
+            session,
+            leg,
+            caller,
+            said: None,
+            stop,
+            shown_again: None,
+            deaf,
+        }
     }
 
     /// The call goes on, in its meeting and before it, until one side ends it.
@@ -371,6 +384,13 @@ impl Line {
                 None => std::future::pending().await,
             }
         };
+        let again = self.shown_again;
+        let again = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
@@ -380,6 +400,11 @@ impl Line {
                 Some(Next::Over)
             }
             fate = settled => Some(Next::Settled(fate)),
+            () = again => {
+                self.shown_again = None;
+                self.leg.needs_key_frame();
+                None
+            }
             () = deadline => None,
         }
     }

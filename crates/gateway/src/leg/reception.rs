@@ -1,7 +1,7 @@
 //! The reception: who dialled our address alone is asked for a meeting's number.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use conference::telephony::Trunk;
 use types::{Bandwidth, MeetingId};
@@ -10,6 +10,10 @@ use super::admission::{Dialled, KeyEntry};
 use super::line::Line;
 use super::prompt::Prompt;
 use super::{Entry, Refused, admit};
+
+/// A room system that gets its picture from elsewhere now may have dropped the first key frame, which
+/// came before it was ready, and not ask for another one: of a calm picture it would see nothing.
+const READY: Duration = Duration::from_secs(1);
 
 impl Line {
     /// The room system has to enter the number of a meeting, which may ask for a PIN then. A wrong
@@ -72,6 +76,7 @@ impl Line {
         let answer = self.handle.re_invite(self.session.offer()).await?;
         let agreed = self.session.complete(&answer)?.ok_or(Refused::NoAnswer)?;
         self.leg = seat.start(agreed.media, agreed.format)?;
+        self.shown_again = Some(Instant::now() + READY);
         tracing::debug!(peer = %self.leg.peer(), "a room system sits at its meeting now");
         Ok(())
     }
