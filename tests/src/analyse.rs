@@ -12,6 +12,17 @@ pub fn level(samples: &[i16], hertz: u32) -> f64 {
     level_at(samples, RATE as u32, hertz)
 }
 
+/// A tone that is so much louder than all around it, in dB, is there: neither noise nor speech, which
+/// are at some tones louder than at others by a few dB.
+pub const STANDS_OUT: f64 = 15.0;
+
+/// How much louder a tone is than the loudest of others around it, in dB.
+pub fn above_the_rest(samples: &[i16], rate: u32, hertz: u32) -> f64 {
+    let others = (1..=8).flat_map(|step| [hertz - 40 * step, hertz + 40 * step]);
+    let loudest = others.map(|it| level_at(samples, rate, it)).fold(f64::NEG_INFINITY, f64::max);
+    level_at(samples, rate, hertz) - loudest
+}
+
 /// How strong a tone is in a recording at some rate, in dB under full scale (one bin of a windowed
 /// Fourier transform over the whole of it). Marks are told apart from one second on.
 pub fn level_at(samples: &[i16], rate: u32, hertz: u32) -> f64 {

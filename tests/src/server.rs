@@ -1,11 +1,12 @@
 //! The program itself, started as a user would.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use conference::access::{Grant, VideoGrant};
@@ -363,14 +364,25 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// A port that was free a moment ago.
+/// A UDP port that was free a moment ago.
 pub fn free_udp_port() -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    socket.local_addr().expect("its number").port()
+    new_port(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        socket.local_addr().expect("its number").port()
+    })
 }
 
-/// A port that was free a moment ago.
+/// A TCP port that was free a moment ago.
 pub fn free_tcp_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its number").port()
+    new_port(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.local_addr().expect("its number").port()
+    })
+}
+
+/// A port that was not given out before: what is free again may come a second time.
+fn new_port(free: impl Fn() -> u16) -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().expect("ports");
+    std::iter::repeat_with(free).find(|port| given.insert(*port)).expect("there is always another")
 }

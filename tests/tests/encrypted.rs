@@ -6,7 +6,7 @@ use serde_json::Value;
 use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::{Browser, Mode};
-use tests::media::{BLUE, GREEN, Mark, RED, wav};
+use tests::media::{BLUE, GREEN, Mark, RATE, RED, wav};
 use tests::person::{Person, receives};
 use tests::server::Server;
 use tests::story::Story;
@@ -31,18 +31,10 @@ fn shows_nothing_of(story: &Story, person: &mut dyn Person, identity: &str, mark
         let heard = &heard[heard.len() / 4..];
         let file = story.file(&format!("{name}-hears-{}.wav", mark.name));
         std::fs::write(file, wav(heard)).expect("a recording is written");
-        let above = above_the_rest(heard, mark.tone);
+        let above = analyse::above_the_rest(heard, RATE as u32, mark.tone);
         let what = format!("{name} hears {}'s tone {above} dB above all others", mark.name);
-        assert!(above < 15.0, "{what}");
+        assert!(above < analyse::STANDS_OUT, "{what}");
     }
-}
-
-/// How much louder a tone is than the loudest of others around it, in dB. Whoever reads as sound what
-/// is encrypted hears noise, which is at some tones louder than at others by a few dB.
-fn above_the_rest(heard: &[i16], tone: u32) -> f64 {
-    let others = (1..=8).flat_map(|step| [tone - 40 * step, tone + 40 * step]);
-    let loudest = others.map(|it| analyse::level(heard, it)).fold(f64::NEG_INFINITY, f64::max);
-    analyse::level(heard, tone) - loudest
 }
 
 fn said(browser: &mut Browser, banner: &str) -> String {
@@ -82,7 +74,7 @@ fn whoever_has_the_key_sees_and_hears_and_nobody_else() {
     receives(&story, &mut red, &green_identity, GREEN);
     receives(&story, &mut green, &red_identity, RED);
     let heard = green.record(&red_identity, 2.0);
-    let above = above_the_rest(&heard[heard.len() / 4..], RED.tone);
+    let above = analyse::above_the_rest(&heard[heard.len() / 4..], RATE as u32, RED.tone);
     assert!(above > 30.0, "green hears red's tone {above} dB above all others");
     green.press("[data-attr=controls-participants]");
     green.wait_for("[data-attr=copy-link]");
