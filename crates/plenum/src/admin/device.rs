@@ -88,22 +88,12 @@ pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
 async fn presence(common: &Common) -> Result<(), AdminError> {
     let remote = Remote::signed_in(common)?;
     let answer = remote.get("/api/v1/presence").await?;
-    let items = output::at(&answer, "items");
-    if common.json {
-        println!("{items}");
-        return Ok(());
-    }
-    let mut items = items.as_array().cloned().unwrap_or_default();
-    for item in &mut items {
-        let places = output::at(item, "registered").as_array().cloned().unwrap_or_default();
+    output::items(&answer, common.json, &PRESENT, "from", |item| {
+        let places = output::at(item, "registered").as_array().map(Vec::as_slice);
+        let places = places.unwrap_or_default().iter();
         let places = places
-            .iter()
             .map(|it| format!("{}:{}", output::text(it, "transport"), output::text(it, "from")));
-        let from = places.collect::<Vec<_>>().join(" ");
-        if let Some(item) = item.as_object_mut() {
-            item.insert("from".to_owned(), from.into());
-        }
-    }
-    output::table(&Value::Array(items), &PRESENT);
+        places.collect::<Vec<_>>().join(" ")
+    });
     Ok(())
 }

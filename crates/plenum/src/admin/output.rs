@@ -18,6 +18,30 @@ pub fn table(list: &Value, fields: &[&str]) {
     print!("{}", table_text(list, fields));
 }
 
+/// Prints the items of an answer: as they came where JSON is wanted, else as a table in which `column`
+/// is what `told` says of an item.
+pub fn items(
+    answer: &Value,
+    json: bool,
+    fields: &[&str],
+    column: &str,
+    told: impl Fn(&Value) -> String,
+) {
+    let items = at(answer, "items");
+    if json {
+        println!("{items}");
+        return;
+    }
+    let mut items = items.as_array().cloned().unwrap_or_default();
+    for item in &mut items {
+        let told = told(item);
+        if let Some(item) = item.as_object_mut() {
+            item.insert(column.to_owned(), told.into());
+        }
+    }
+    table(&Value::Array(items), fields);
+}
+
 fn table_text(list: &Value, fields: &[&str]) -> String {
     let head: Vec<String> =
         fields.iter().map(|it| it.replace(['_', '.'], " ").to_uppercase()).collect();

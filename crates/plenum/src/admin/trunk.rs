@@ -136,26 +136,16 @@ pub async fn run(command: Command, common: &Common) -> Result<(), AdminError> {
 async fn status(common: &Common) -> Result<(), AdminError> {
     let remote = Remote::signed_in(common)?;
     let answer = remote.get("/api/v1/trunk-states").await?;
-    let items = output::at(&answer, "items");
-    if common.json {
-        println!("{items}");
-        return Ok(());
-    }
-    let mut items = items.as_array().cloned().unwrap_or_default();
-    for item in &mut items {
-        let servers = output::at(item, "servers").as_array().cloned().unwrap_or_default();
-        let servers = servers.iter().map(|it| {
+    output::items(&answer, common.json, &STATE, "servers", |item| {
+        let servers = output::at(item, "servers").as_array().map(Vec::as_slice);
+        let servers = servers.unwrap_or_default().iter().map(|it| {
             let [state, transport, address] =
                 ["state", "transport", "address"].map(|name| output::text(it, name));
             let problem = output::text(it, "problem");
             let why = if problem.is_empty() { problem } else { format!(" ({problem})") };
             format!("{transport}:{address} {state}{why}")
         });
-        let servers = servers.collect::<Vec<_>>().join(", ");
-        if let Some(item) = item.as_object_mut() {
-            item.insert("servers".to_owned(), servers.into());
-        }
-    }
-    output::table(&Value::Array(items), &STATE);
+        servers.collect::<Vec<_>>().join(", ")
+    });
     Ok(())
 }
