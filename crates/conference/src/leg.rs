@@ -1,6 +1,5 @@
 //! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -21,6 +20,7 @@ use types::{
 
 use crate::bridge::{LegFormat, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
+use crate::dialling::{CALL_ID_ATTRIBUTE, CALL_STATUS_ATTRIBUTE, CODECS_ATTRIBUTE};
 use crate::meeting::{ActorMessage, ExecuteError};
 use crate::member::{Member, MemberEvent};
 use crate::speech::Speech;
@@ -287,18 +287,30 @@ impl Leg {
         self.show_tracks().await;
         if format.is_hold() != held {
             // An empty value takes the attribute away.
-            self.set_attribute(ON_HOLD, if held { "" } else { "true" }).await;
+            self.set_attributes([(ON_HOLD, if held { "" } else { "true" })]).await;
         }
     }
 
-    /// Tells the meeting how its call stands, in LiveKit's word for it: `ringing`, `active`.
+    /// Tells the meeting how its call stands, in LiveKit's word for it, such as `ringing`.
     pub async fn set_status(&self, status: &str) {
-        self.set_attribute("sip.callStatus", status).await;
+        self.set_attributes([(CALL_STATUS_ATTRIBUTE, status)]).await;
     }
 
-    async fn set_attribute(&self, key: &str, value: &str) {
+    /// Tells the meeting that its call was answered: its `Call-ID`, and what is spoken in it.
+    pub async fn answered(&self, call: &str, codecs: &str) {
+        let attributes = [
+            (CALL_STATUS_ATTRIBUTE, "active"),
+            ("sip.callID", call),
+            (CALL_ID_ATTRIBUTE, call),
+            (CODECS_ATTRIBUTE, codecs),
+        ];
+        self.set_attributes(attributes).await;
+    }
+
+    async fn set_attributes<const N: usize>(&self, attributes: [(&str, &str); N]) {
         let Place::Inside { member } = &self.place else { return };
-        let attributes = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let attributes =
+            attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
         let change = MemberChange { attributes, ..MemberChange::default() };
         let identity = member.identity().clone();
         let command = Command::UpdateMember { identity, change, permissions: None };

@@ -28,7 +28,9 @@ mod waiting;
 pub use bridge::{LegAudio, LegFormat};
 pub use clock::{Clock, ClockHand};
 pub use conference::{Conference, JoinError, JoinRequest, Participant};
-pub use dialling::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
+pub use dialling::{
+    CODECS_ATTRIBUTE, DialRefusal, DialledLeg, Dialler, LegId, LegState, RULE_ATTRIBUTE,
+};
 pub use events::{Event, Happening, News, Subscription};
 pub use ids::random_id;
 pub use leg::{Leg, LegEvent, LegSeat};

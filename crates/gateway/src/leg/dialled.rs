@@ -220,7 +220,7 @@ pub(crate) async fn call(place: Place, meeting: MeetingId, targets: Vec<Target>,
             match somewhere(&place, &meeting, &targets, &mut session, &mut leg).await {
                 Ok(call) => {
                     place.set(LegState::Active);
-                    leg.set_status("active").await;
+                    leg.answered(&call.id().to_string(), &session.spoken()).await;
                     let stop = place.hang_up.clone();
                     let line = Line::new(place.shared.clone(), call, session, leg, caller, stop);
                     line.run(meeting, None).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::{self, AdmissionError};
-use conference::{JoinError, Leg, LegEvent, Participant, Waiting};
+use conference::{CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Waiting};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
@@ -79,6 +79,11 @@ impl Caller {
     pub(super) fn comes_as(&mut self, role: Role, layout: LegLayout) {
         self.role = role;
         self.attributes.insert(LAYOUT_ATTRIBUTE.to_owned(), layout.as_str().to_owned());
+    }
+
+    /// What is spoken with it.
+    pub(super) fn speaks(&mut self, codecs: String) {
+        self.attributes.insert(CODECS_ATTRIBUTE.to_owned(), codecs);
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -200,10 +205,11 @@ impl Line {
         call: Call,
         session: Session,
         leg: Leg,
-        caller: Caller,
+        mut caller: Caller,
         stop: CancellationToken,
     ) -> Self {
         let (handle, deaf) = (call.handle(), Arc::default());
+        caller.speaks(session.spoken());
         Self {
             shared,
             call,

@@ -158,6 +158,15 @@ impl Session {
         Ok(Some(self.agree(negotiated)))
     }
 
+    /// What was agreed on, such as `PCMA, H264`.
+    pub(super) fn spoken(&self) -> String {
+        let Some(agreed) = &self.agreed else { return String::new() };
+        let audio = agreed.audio.as_ref().map(|it| Codec::Audio(it.codec));
+        let video = agreed.video.as_ref().map(|it| Codec::Video(it.codec));
+        let name = |it: Codec| it.mime().rsplit('/').next().unwrap_or_default();
+        audio.into_iter().chain(video).map(name).collect::<Vec<_>>().join(", ")
+    }
+
     fn agree(&mut self, negotiated: Negotiated) -> Agreed {
         let media = LegMedia {
             audio: negotiated.audio.as_ref().map(audio_stream),

@@ -234,10 +234,11 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
     let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
     let rules = shared.media.over(over);
     let mut session = Session::new(&seat, address, &rules, call.secure, bandwidth);
-    let caller = Caller::of(call, role, layout);
+    let mut caller = Caller::of(call, role, layout);
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;
+            caller.speaks(session.spoken());
             let mut leg = seat.start(agreed.media, agreed.format)?;
             let waiting = match &entry {
                 Entry::In(meeting) => line::enter(shared, &mut leg, meeting, &caller).await?,

@@ -157,6 +157,9 @@ section! {
         /// Days for which the figures of participants' networks are kept, one row for each
         /// participant every ten seconds.
         figures_days: u16 [1..=36_500] = 30;
+        /// Days for which the SIP messages of calls are kept after their end, without passwords,
+        /// media keys and PINs.
+        ladder_days: u16 [1..=36_500] = 14;
     }
 }
 

@@ -9,6 +9,7 @@ use rtp::payload::audio::Tone;
 use types::{Codec, MediaKind, PeerId, TrackId};
 
 use super::Shard;
+use super::leg_figures::LegFigures;
 use super::untouched::Untouched;
 use crate::command::{CloseReason, Command, LegPath, Origin, PeerEvent, PeerEvents};
 use crate::core::SinkId;
@@ -54,6 +55,7 @@ pub(super) struct Entry {
     flowing: [Option<Codec>; 2],
     forwardable: Option<bool>,
     counted: Counted,
+    figures: LegFigures,
 }
 
 /// What of a leg's counters stands in the shard's already.
@@ -201,6 +203,7 @@ impl Shard {
             flowing: [None; 2],
             forwardable: None,
             counted: Counted::default(),
+            figures: LegFigures::default(),
         };
         self.legs.entries.insert(peer, entry);
         self.mark_dirty(peer);
@@ -288,6 +291,9 @@ impl Shard {
         let Some(entry) = self.legs.entries.get_mut(&peer) else { return };
         entry.timeout = None;
         entry.leg.handle_timeout(now);
+        if let Some(figures) = entry.figures.take(now, entry.leg.counters()) {
+            entry.events.event(peer, PeerEvent::Network(figures));
+        }
         self.count_leg(peer);
         self.poll_leg(peer, now);
     }

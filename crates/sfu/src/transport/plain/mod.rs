@@ -205,8 +205,14 @@ pub struct StreamCounters {
     pub received: u64,
     /// Those that are missing, as RTCP counts it; negative with duplicates.
     pub lost: i64,
+    /// Their bytes, headers included.
+    pub received_bytes: u64,
+    /// Interarrival jitter of what the peer sends (RFC 3550 section 6.4.1).
+    pub jitter: Duration,
     /// RTP packets sent.
     pub sent: u64,
+    /// Their bytes, headers included.
+    pub sent_bytes: u64,
     /// Packets to send that could not be: on hold, no address known, of another codec than agreed.
     pub unsent: u64,
     /// Share of our packets that the peer lost lately by its reports, 0..1.
