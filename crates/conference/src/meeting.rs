@@ -397,9 +397,12 @@ impl Meeting {
                 self.shard.send(sfu::Command::AddPeer { peer, session, events });
             }
             (Some(actor), JoinMedia::Leg(leg)) => {
-                let LegJoin { raw, format, link, .. } = *leg;
+                let LegJoin { raw, format, link, content, .. } = *leg;
                 link.set(Some(actor));
                 self.bridge.add_leg(peer, raw, format, layout);
+                if let Some(content) = content {
+                    self.bridge.add_content(peer, content);
+                }
                 // The first room system begins the bridge, which has heard nobody yet.
                 if let Some(speaker) = self.room.speaker() {
                     self.bridge.set_speaker(speaker);

@@ -162,9 +162,14 @@ impl Bridge {
         self.video().set_speaker(speaker);
     }
 
-    /// The source that is a shared screen: it comes before who speaks.
-    pub fn set_screen(&self, screen: Option<SourceId>) {
-        self.video().set_screen(screen);
+    /// The sources that are shared screens, and which of them comes before who speaks.
+    pub fn set_screens(&self, screens: Vec<SourceId>, foremost: Option<SourceId>) {
+        self.video().set_screens(screens, foremost);
+    }
+
+    /// Whether a viewer sees no shared screens, since it gets them in another way.
+    pub fn hide_screens(&self, sink: SinkId, hide: bool) {
+        self.video().hide_screens(sink, hide);
     }
 
     /// A viewer needs a key frame. Those who share its encode get it too; one a second at most.

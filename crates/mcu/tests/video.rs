@@ -219,13 +219,13 @@ fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all(
         assert!(own.share(large, BLUE) > 0.8, "the room is not shown to itself");
         assert!(other.share(large, GREEN) > 0.8);
 
-        world.bridge.set_screen(Some(SourceId(1)));
+        world.bridge.set_screens(vec![SourceId(1)], Some(SourceId(1)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(own.share(large, RED) > 0.8 && other.share(large, RED) > 0.8);
         world.bridge.set_speaker(Some(SourceId(3)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(other.share(large, RED) > 0.8, "whoever speaks");
-        world.bridge.set_screen(None);
+        world.bridge.set_screens(Vec::new(), None);
         world.bridge.set_speaker(Some(SourceId(2)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(own.share(large, BLUE) > 0.8 && other.share(large, GREEN) > 0.8);
@@ -236,6 +236,29 @@ fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all(
     world.bridge.remove_video_source(SourceId(3));
     run(&mut world, 5, &mut [(1, &mut a), (2, &mut room)], &mut [&mut own, &mut other]);
     assert!(own.share(large, RED) > 0.8 && other.share(large, GREEN) > 0.8);
+}
+
+#[test]
+fn who_gets_screens_in_another_way_sees_people_alone() {
+    let mut world = World::new();
+    let mut person = world.camera(1, VideoCodec::Vp8, RED);
+    let mut shared = world.camera(2, VideoCodec::Vp8, GREEN);
+    let wanted = format(VideoCodec::H264, 640, 360);
+    let mut people = screen(&world, 10, wanted, None, Layout::Speaker);
+    let mut all = screen(&world, 11, wanted, None, Layout::Speaker);
+    let mut content = screen(&world, 12, wanted, None, Layout::Single(SourceId(2)));
+    world.bridge.set_screens(vec![SourceId(2)], Some(SourceId(2)));
+    for id in [10, 12] {
+        world.bridge.hide_screens(SinkId(id), true);
+    }
+    let whole = Rect::new(0, 0, 640, 360);
+    let cameras = &mut [(1, &mut person), (2, &mut shared)];
+    run(&mut world, 40, cameras, &mut [&mut people, &mut all, &mut content]);
+    assert!(people.share(whole, RED) > 0.9 && content.share(whole, GREEN) > 0.9);
+    assert!(all.share(Rect::new(80, 10, 480, 260), GREEN) > 0.8);
+    world.bridge.hide_screens(SinkId(10), false);
+    run(&mut world, 40, cameras, &mut [&mut people, &mut all, &mut content]);
+    assert!(people.share(whole, GREEN) > 0.3, "it is told to show them again");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct CompositionKey {
     pub(super) layout: Layout,
     /// Who is not to be seen, if they would be seen otherwise.
     pub(super) exclude: Option<SourceId>,
+    /// Shared screens are not to be seen.
+    pub(super) no_screens: bool,
 }
 
 /// Key frames at most this often, whoever asks.

@@ -46,6 +46,8 @@ pub(crate) struct VideoControl {
     compositions: HashMap<CompositionKey, Running>,
     /// Who speaks, then who spoke before: each once, and none that is gone.
     spoke: VecDeque<SourceId>,
+    screens: Vec<SourceId>,
+    /// The one among them that stands out.
     screen: Option<SourceId>,
     scenes: u64,
 }
@@ -62,6 +64,7 @@ struct Sink {
     format: VideoFormat,
     layout: Layout,
     exclude: Option<SourceId>,
+    no_screens: bool,
     watches: Option<CompositionKey>,
     sink: Arc<Mutex<VideoSink>>,
 }
@@ -90,6 +93,7 @@ impl VideoControl {
             sinks: BTreeMap::new(),
             compositions: HashMap::new(),
             spoke: VecDeque::new(),
+            screens: Vec::new(),
             screen: None,
             scenes: 0,
         }
@@ -168,7 +172,8 @@ impl VideoControl {
         lane: LaneTx,
     ) {
         let sink = Arc::new(Mutex::new(VideoSink::new(number, lane)));
-        self.sinks.insert(id, Sink { format, layout, exclude, watches: None, sink });
+        let (watches, no_screens) = (None, false);
+        self.sinks.insert(id, Sink { format, layout, exclude, no_screens, watches, sink });
         self.rebuild();
     }
 
@@ -222,9 +227,16 @@ impl VideoControl {
         self.rebuild();
     }
 
-    pub(crate) fn set_screen(&mut self, screen: Option<SourceId>) {
-        if self.screen != screen {
-            self.screen = screen;
+    pub(crate) fn set_screens(&mut self, screens: Vec<SourceId>, foremost: Option<SourceId>) {
+        if self.screens != screens || self.screen != foremost {
+            (self.screens, self.screen) = (screens, foremost);
+            self.rebuild();
+        }
+    }
+
+    pub(crate) fn hide_screens(&mut self, id: SinkId, hide: bool) {
+        let Some(sink) = self.sinks.get_mut(&id) else { return };
+        if std::mem::replace(&mut sink.no_screens, hide) != hide {
             self.rebuild();
         }
     }
@@ -262,11 +274,14 @@ impl VideoControl {
     /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
     /// that holds see the same tiles, and share the encode.
     fn key(&self, order: &[SourceId], sink: &Sink) -> CompositionKey {
-        let everybody = CompositionKey { format: sink.format, layout: sink.layout, exclude: None };
+        let (format, layout) = (sink.format, sink.layout);
+        let single = matches!(layout, Layout::Single(_));
+        let no_screens = sink.no_screens && !single && !self.screens.is_empty();
+        let everybody = CompositionKey { format, layout, exclude: None, no_screens };
         let Some(own) = sink.exclude.filter(|it| self.sources.contains_key(it)) else {
             return everybody;
         };
-        if matches!(sink.layout, Layout::Single(_)) {
+        if single {
             return everybody;
         }
         let places = self.places(&self.scene(order, &everybody), &everybody);
@@ -277,7 +292,9 @@ impl VideoControl {
     fn scene(&self, order: &[SourceId], key: &CompositionKey) -> Scene {
         let seen = |id: SourceId| match key.layout {
             Layout::Single(only) => id == only,
-            Layout::Grid | Layout::Speaker => Some(id) != key.exclude,
+            Layout::Grid | Layout::Speaker => {
+                Some(id) != key.exclude && !(key.no_screens && self.screens.contains(&id))
+            }
         };
         let sources: Vec<(SourceId, Arc<Slot>)> = order
             .iter()

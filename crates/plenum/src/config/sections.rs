@@ -131,7 +131,7 @@ section! {
     ["rtp"] pub struct Rtp {
         /// The first UDP port.
         port_min: u16 [1024..=65535] = 20000;
-        /// The last UDP port. A call takes four.
+        /// The last UDP port. A call takes four, and four more with content of a second picture.
         port_max: u16 [1024..=65535] = 29999;
     }
 }

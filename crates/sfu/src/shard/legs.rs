@@ -85,6 +85,17 @@ pub(super) enum Fed {
     Track(TrackId),
 }
 
+impl Legs {
+    /// Which leg sends a track, raw or public: a room system's second picture comes by a leg of its
+    /// own, while the one that it joined with publishes it.
+    fn sender_of(&self, track: TrackId) -> Option<PeerId> {
+        let mirrored = self.mirrors.iter().find(|(_, public)| **public == track);
+        let raw = mirrored.map_or(track, |(raw, _)| *raw);
+        let mut entries = self.entries.iter();
+        entries.find(|(_, it)| it.tracks.contains(&Some(raw))).map(|(peer, _)| *peer)
+    }
+}
+
 impl Entry {
     fn track(&mut self, kind: MediaKind) -> &mut Option<TrackId> {
         let [audio, video] = &mut self.tracks;
@@ -276,7 +287,8 @@ impl Shard {
         if made {
             entry.events.event(peer, PeerEvent::TrackNeedsKeyFrame(track));
         } else {
-            self.ask_leg(peer, now);
+            let owner = self.legs.sender_of(track).unwrap_or(peer);
+            self.ask_leg(owner, now);
         }
         true
     }

@@ -249,6 +249,8 @@ pub struct Leg {
     video: Stream,
     shared: Shared,
     said_silent: bool,
+    /// Silence means nothing.
+    may_be_silent: bool,
     closed: bool,
 }
 
@@ -343,10 +345,18 @@ impl Leg {
                 queue: Vec::new(),
             },
             said_silent: false,
+            may_be_silent: false,
             closed: false,
         };
         leg.update(media, now)?;
         Ok(leg)
+    }
+
+    /// Its peer sends now and then, as with a second picture: however long nothing is heard, it is
+    /// not gone.
+    pub fn allow_silence(mut self) -> Self {
+        self.may_be_silent = true;
+        self
     }
 
     /// The media were agreed on anew (hold, resume, codec, address, keys). Our SSRCs and numbers go
@@ -465,6 +475,7 @@ impl Leg {
 
     fn silent_at(&self) -> Option<Instant> {
         let may_send = self.audio.receives() || self.video.receives();
-        (may_send && !self.said_silent).then_some(self.shared.heard + SILENCE)
+        let counts = may_send && !self.said_silent && !self.may_be_silent;
+        counts.then_some(self.shared.heard + SILENCE)
     }
 }
