@@ -73,7 +73,7 @@ impl Line {
         let seat = self.shared.conference.seat_leg(meeting)?;
         let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
         self.session.sit(&seat, &self.shared.media.over(over), bandwidth);
-        let answer = self.handle.re_invite(self.session.offer()).await?;
+        let answer = self.propose().await?;
         let agreed = self.session.complete(&answer)?.ok_or(Refused::NoAnswer)?;
         self.leg = seat.start(agreed.media, agreed.format)?;
         self.shown_again = Some(Instant::now() + READY);
