@@ -17,6 +17,7 @@ pub mod machine;
 pub mod media;
 pub mod network;
 pub mod person;
+pub mod phone;
 pub mod python;
 pub mod sdk;
 pub mod server;

@@ -12,7 +12,7 @@ use crate::person::Person;
 use crate::story::workspace;
 
 /// A program of `tests/python`, with the packages that `scripts/setup.sh --test` installs.
-fn python(program: &str) -> Command {
+pub(crate) fn python(program: &str) -> Command {
     let mut command = Command::new("python3");
     command
         .arg(workspace().join("tests/python").join(program))

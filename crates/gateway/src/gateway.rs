@@ -1,7 +1,8 @@
 //! All legs of this program.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use conference::access::{DialPattern, Limiter, Rate};
 use conference::kept::Keeper;
 use conference::telephony::{CallAddress, Decision, Present, Trunk, TrunkState};
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
-use room::{Command, LAYOUT_ATTRIBUTE, MemberChange};
+use room::{Command, LAYOUT_ATTRIBUTE, MemberChange, Role};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,8 +22,8 @@ use crate::leg::{self, Caller, CallingSide, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
-    Flow, Hop, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError, Target,
-    Transport,
+    CallId, Flow, Hop, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError,
+    Target, Transport,
 };
 use crate::trunks::{self, Trunks};
 
@@ -47,6 +48,8 @@ pub struct GatewayConfig {
     pub media: MediaRules,
     /// Which addresses may be called.
     pub allow_dial: Vec<DialPattern>,
+    /// The proxy over which all of them are called that are no registered device and behind no trunk.
+    pub outbound_proxy: Option<Hop>,
     /// Whether who dials our address alone is asked for a meeting's number.
     pub reception: bool,
 }
@@ -66,12 +69,14 @@ pub(crate) struct Shared {
     pub(crate) plan: Option<Plan>,
     pub(crate) trunks: Trunks,
     allow_dial: Vec<DialPattern>,
+    outbound_proxy: Option<Hop>,
     pub(crate) reception: bool,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
     pub(crate) stop: CancellationToken,
     announced: Vec<IpAddr>,
     pin_failures: Mutex<Limiter>,
+    places: Mutex<HashMap<CallId, (MeetingId, Role)>>,
     legs: TaskTracker,
 }
 
@@ -107,12 +112,14 @@ impl Gateway {
             plan: keeper.map(Plan::new),
             trunks: Trunks::default(),
             allow_dial: config.allow_dial,
+            outbound_proxy: config.outbound_proxy,
             reception: config.reception,
             conference,
             media: config.media,
             announced: config.announced,
             stop: CancellationToken::new(),
             pin_failures: Mutex::new(Limiter::new(PIN_FAILURES, PIN_ADDRESSES)),
+            places: Mutex::default(),
             legs: TaskTracker::new(),
         });
         if let Some(registrar) = registrar {
@@ -235,7 +242,7 @@ impl Shared {
 
     /// Who is called by this address: a device of the house by its extension or name, whoever a dial
     /// rule says, or whoever `[sip] allow_dial` lets be called.
-    async fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
+    pub(crate) async fn callee(&self, address: &str) -> Result<Callee, DialRefusal> {
         let name = address.trim();
         if let Some(callee) = self.device(name) {
             return Ok(callee);
@@ -260,6 +267,10 @@ impl Shared {
             tracing::info!(?target, "a call is forbidden by [sip] allow_dial");
             return Err(DialRefusal::Forbidden);
         }
+        let target = match &self.outbound_proxy {
+            Some(proxy) => target.by(proxy.clone()),
+            None => target,
+        };
         Ok(Callee { device: None, trunk: None, targets: vec![target] })
     }
 
@@ -305,6 +316,11 @@ impl Shared {
                 Err(DialRefusal::ByRule { rule })
             }
         }
+    }
+
+    /// Which meetings calls are in, and as what.
+    pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<CallId, (MeetingId, Role)>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something that the gateway's end waits for.
@@ -355,7 +371,7 @@ impl Shared {
         self.limiter().charge(source, Instant::now());
     }
 
-    fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.pin_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

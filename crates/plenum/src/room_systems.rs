@@ -52,6 +52,7 @@ pub async fn start(
         certificates: certificates.map(|it| tls(it, config)).transpose()?,
         announced: announced.first().copied(),
         name_servers: config.sip.name_servers.clone(),
+        transfers: config.sip.transfers,
         ..SipConfig::default()
     };
     if [&sip.udp, &sip.tcp, &sip.tls].iter().all(|it| it.is_empty()) {
@@ -67,12 +68,14 @@ pub async fn start(
         picture: VideoCap { width, height, fps: config.sip.picture_fps },
         video_bitrate: config.sip.picture_bitrate.into(),
         layout: config.sip.layout,
+        codecs: Vec::new(),
     };
     let gateway = GatewayConfig {
         sip,
         announced,
         media,
         allow_dial: config.sip.allow_dial.clone(),
+        outbound_proxy: config.sip.outbound_proxy.as_ref().map(|it| it.hop.clone()),
         reception: config.sip.reception,
     };
     match Gateway::start(gateway, conference.clone(), Some(keeper.clone())).await {

@@ -1,6 +1,6 @@
 //! Calls that we make: what is remembered of them, and one call's way into its meeting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use super::line::{Caller, Line};
 use super::media::{MediaRules, Session};
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
-use crate::sip::{Call, CallEvent, Dial, FailureKind, Proof, Target};
+use crate::sip::{Advice, Call, CallEvent, Dial, FailureKind, Proof, Target};
 use crate::trunks;
 
 /// Calls that are remembered at a time.
@@ -27,6 +27,9 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// A server that says nothing for this long is passed over, where there is another.
 const NO_ANSWER_OF_ONE: Duration = Duration::from_secs(4);
+
+/// How often one call is sent on to somebody else.
+const MAX_SENT_ON: usize = 5;
 
 /// All calls of ours that are up, or ended lately.
 #[derive(Default)]
@@ -160,26 +163,48 @@ impl Place {
             None => (self.calling().unwrap_or_else(|| meeting.to_string()), name),
         };
         Dial {
-            to: target.address.clone(),
-            from,
             display_name,
-            offer,
             transport: target.hop.as_ref().map(|it| it.transport),
             flow: target.flow,
             route: target.route.clone(),
             next_hop: target.hop.clone(),
-            no_answer: None,
-            proof: None,
+            replaces: target.replaces.clone(),
+            ..Dial::new(target.address.clone(), from, offer)
         }
     }
 
-    /// What proves who we are in a call that was asked, and is made again for the `again`th time: once,
-    /// and once more where the first proof only came too late.
-    fn proof(&self, call: &Call, again: u32) -> Option<Proof> {
-        let credentials = self.trunk.as_ref()?.credentials.clone()?;
-        let challenge = call.challenge()?;
-        let may = again == 1 || (again == 2 && challenge.is_stale());
-        Proof::new(call.id(), challenge, credentials).filter(|_| may)
+    /// A call that was refused, as its refusal says that it is to be made, if it says so. Who we are is
+    /// proved once, and once more where the first proof only came too late.
+    fn again(&self, dial: &Dial, refused: &Call, proofs: &mut u32) -> Option<Dial> {
+        let Advice { challenge, interval, .. } = refused.advice();
+        let dial = Dial { again: Some(refused.id().clone()), ..dial.clone() };
+        if let Some(interval) = interval.filter(|it| *it > dial.interval) {
+            tracing::info!(interval, "calling again: with the session interval that is asked for");
+            return Some(Dial { interval, ..dial });
+        }
+        let challenge = challenge?;
+        *proofs += 1;
+        let may = *proofs == 1 || (*proofs == 2 && challenge.is_stale());
+        let credentials = self.trunk.as_ref()?.credentials.clone().filter(|_| may)?;
+        tracing::info!("calling again: with who we are at the trunk");
+        Some(Dial { proof: Some(Proof::new(challenge, credentials)?), ..dial })
+    }
+
+    /// Who is to be called instead, as far as they may be called: over the same trunk, which alone is
+    /// told who we are there, or like this call over none.
+    async fn instead(&self, contacts: &[String]) -> Vec<Target> {
+        let ours = self.trunk.as_ref().map(|it| &it.id);
+        let mut targets = Vec::new();
+        for contact in contacts {
+            match self.shared.callee(contact).await {
+                Ok(callee) if callee.trunk.as_ref().map(|it| &it.id) == ours => {
+                    targets.extend(callee.targets);
+                }
+                Ok(_) => tracing::info!("a call is not sent on by another way"),
+                Err(refusal) => tracing::info!(%refusal, "a call is not sent on"),
+            }
+        }
+        targets
     }
 
     /// Who called here, if that can be told.
@@ -280,26 +305,61 @@ async fn somewhere(
     if let Some(TrunkCall { id, .. }) = trunk {
         shared.trunks.sort(id, &mut servers);
     }
-    let mut done = Err(LegState::Unreachable);
-    let mut servers = servers.iter().peekable();
-    while let Some(target) = servers.next() {
+    let mut done = LegState::Unreachable;
+    let mut servers = VecDeque::from(servers);
+    let mut sent_on = 0;
+    while let Some(target) = servers.pop_front() {
         session.aim(shared.announced_to(target.ip()), &place.rules(), target.secure);
-        let no_answer = servers.peek().map(|_| NO_ANSWER_OF_ONE);
-        done = answered(place, meeting, (target, no_answer), session, leg).await;
+        let no_answer = servers.front().map(|_| NO_ANSWER_OF_ONE);
+        let outcome = answered(place, meeting, (&target, no_answer), session, leg).await;
+        if let (Some(TrunkCall { id, .. }), Some(server)) = (trunk, target.server())
+            && !place.hang_up.is_cancelled()
+        {
+            let answers = outcome.as_ref().err().is_none_or(|it| it.state != LegState::Unreachable);
+            shared.trunks.note(id, server, answers);
+            let pause = outcome.as_ref().err().and_then(|it| it.advice.retry_after);
+            if let Some(pause) = pause {
+                shared.trunks.spare(id, server, pause);
+            }
+        }
+        let NotAnswered { state, advice } = match outcome {
+            Ok(call) => return Ok(call),
+            Err(not_answered) => not_answered,
+        };
+        done = state;
         if place.hang_up.is_cancelled() {
             break;
         }
-        if let (Some(TrunkCall { id, .. }), Some(server)) = (trunk, target.server()) {
-            shared.trunks.note(id, server, !matches!(done, Err(LegState::Unreachable)));
+        if !advice.contacts.is_empty() && shared.endpoint.hands_on() && sent_on < MAX_SENT_ON {
+            sent_on += 1;
+            tracing::info!("a call is sent on to somebody else");
+            let others = place.instead(&advice.contacts).await;
+            let others = located(shared, &others).await;
+            if !others.is_empty() {
+                servers = others.into();
+                continue;
+            }
         }
         // What one server of a trunk does not know the others know neither.
-        match done {
-            Err(LegState::Unreachable) => {}
-            Err(LegState::NotFound) if trunk.is_none() => {}
+        match state {
+            LegState::Unreachable => {}
+            LegState::NotFound if trunk.is_none() => {}
             _ => break,
         }
     }
-    done
+    Err(done)
+}
+
+/// Why a call was not answered, and what its refusal said.
+struct NotAnswered {
+    state: LegState,
+    advice: Box<Advice>,
+}
+
+impl From<LegState> for NotAnswered {
+    fn from(state: LegState) -> Self {
+        Self { state, advice: Box::default() }
+    }
 }
 
 /// All servers of all targets, as far as they can be found.
@@ -322,13 +382,16 @@ async fn answered(
     target: (&Target, Option<Duration>),
     session: &mut Session,
     leg: &mut Leg,
-) -> Result<Call, LegState> {
+) -> Result<Call, NotAnswered> {
+    let incompatible = |done: &Result<Call, NotAnswered>| {
+        done.as_ref().err().is_some_and(|it| it.state == LegState::Incompatible)
+    };
     let mut done = attempt(place, meeting, target, session, leg).await;
-    if matches!(done, Err(LegState::Incompatible)) && session.demand_srtp() {
+    if incompatible(&done) && session.demand_srtp() {
         tracing::info!("calling again: with encryption demanded");
         done = attempt(place, meeting, target, session, leg).await;
     }
-    if matches!(done, Err(LegState::Incompatible)) && session.forgo_content() {
+    if incompatible(&done) && session.forgo_content() {
         tracing::info!("calling again: without a second picture");
         done = attempt(place, meeting, target, session, leg).await;
     }
@@ -341,8 +404,8 @@ async fn attempt(
     (target, no_answer): (&Target, Option<Duration>),
     session: &mut Session,
     leg: &mut Leg,
-) -> Result<Call, LegState> {
-    let mut again = 0;
+) -> Result<Call, NotAnswered> {
+    let mut proofs = 0;
     let dial = place.dial(meeting, target, session.offer());
     let mut dial = Dial { no_answer, ..dial };
     let (call, sdp) = loop {
@@ -352,12 +415,11 @@ async fn attempt(
         })?;
         match outcome(place, leg, &mut call).await {
             Ok(sdp) => break (call, sdp),
-            Err(state) if place.hang_up.is_cancelled() => return Err(state),
-            Err(state) => {
-                again += 1;
-                dial.proof = Some(place.proof(&call, again).ok_or(state)?);
-                tracing::info!("calling again: with who we are at the trunk");
-            }
+            Err(state) if place.hang_up.is_cancelled() => return Err(state.into()),
+            Err(state) => match place.again(&dial, &call, &mut proofs) {
+                Some(again) => dial = again,
+                None => return Err(NotAnswered { state, advice: Box::new(call.advice()) }),
+            },
         }
     };
     match session.complete(&sdp) {
@@ -368,7 +430,7 @@ async fn attempt(
         done => {
             tracing::info!(reason = ?done.err(), "hanging up: no session");
             super::line::hang_up(&call).await;
-            Err(LegState::Incompatible)
+            Err(LegState::Incompatible.into())
         }
     }
 }

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::{self, AdmissionError};
-use conference::{
-    CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting,
-};
+use conference::{CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
+use super::Refused;
 use super::admission::{KeyEntry, Step};
 use super::floor::FloorEvent;
 use super::media::Session;
 use super::prompt::Prompt;
+use super::transfer::Inside;
 use crate::gateway::Shared;
 use crate::sip::{
     Call, CallErrorKind, CallEvent, CallHandle, IncomingCall, ReOffer, Status, Target,
@@ -27,6 +27,8 @@ use crate::sip::{
 const MAX_NAME: usize = 80;
 /// Characters of the caller's address in its identity.
 const MAX_USER: usize = 32;
+/// How often a change of ours is tried that meets the room system's.
+const CHANGES: usize = 4;
 /// How long a last word is shown before the call ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -178,6 +180,8 @@ pub(super) struct Line {
     pub(super) shown_again: Option<Instant>,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
+    /// Its place in the meeting, while it is in.
+    pub(super) inside: Option<Inside>,
 }
 
 /// How a part of a call ends.
@@ -224,6 +228,7 @@ impl Line {
             stop,
             shown_again: None,
             deaf,
+            inside: None,
         }
     }
 
@@ -232,7 +237,7 @@ impl Line {
         loop {
             let done = match waiting.take() {
                 Some(waiting) => self.wait(waiting).await,
-                None => self.talk().await,
+                None => self.talk(&meeting).await,
             };
             match done {
                 Done::ToDoor => {}
@@ -250,8 +255,16 @@ impl Line {
     }
 
     /// The room system is in its meeting.
-    async fn talk(&mut self) -> Done {
+    async fn talk(&mut self, meeting: &MeetingId) -> Done {
         tracing::info!(peer = %self.leg.peer(), "a room system is in");
+        let (id, role) = (self.handle.id().clone(), self.caller.role);
+        self.inside = Some(Inside::new(&self.shared, id, meeting.clone(), role));
+        let done = self.until_out().await;
+        self.inside = None;
+        done
+    }
+
+    async fn until_out(&mut self) -> Done {
         loop {
             match self.next(None, None).await {
                 Some(Next::Key(_) | Next::Settled(_)) | None => {}
@@ -428,6 +441,8 @@ impl Line {
             Some(CallEvent::Confirmed { answer: Some(answer) }) => self.completed(&answer).await,
             Some(CallEvent::Dtmf(tone)) => return Some(Next::Key(tone.digit)),
             Some(CallEvent::PictureFastUpdate) => self.leg.needs_key_frame(),
+            Some(CallEvent::Transfer(transfer)) => self.transfer(transfer).await,
+            Some(CallEvent::Subscribed(subscription)) => self.subscribed(subscription),
             Some(CallEvent::Bye { reason }) => {
                 tracing::info!(?reason, "the room system hung up");
                 return Some(Next::Goodbye);
@@ -470,6 +485,38 @@ impl Line {
             Err(error) => {
                 tracing::info!(reason = %error, "a change of the session is refused");
                 offer.reject(Status::NOT_ACCEPTABLE_HERE);
+            }
+        }
+    }
+
+    /// Offers the session as it is now: the answer. Where the room system changes it at the same time
+    /// its change comes first, and ours after it (RFC 3261 section 14.1).
+    pub(super) async fn propose(&mut self) -> Result<Vec<u8>, Refused> {
+        for _ in 0..CHANGES {
+            let (handle, offer) = (self.handle.clone(), self.session.offer());
+            match self.meanwhile(async move { handle.re_invite(offer).await }).await? {
+                Err(error) if matches!(error.reason, CallErrorKind::Glare) => {
+                    tracing::debug!("the room system changes the session as well: later");
+                    self.meanwhile(tokio::time::sleep(self.handle.after_glare())).await?;
+                }
+                answer => return Ok(answer?),
+            }
+        }
+        Err(Refused::NoAnswer)
+    }
+
+    /// Does something that takes a while, and what the room system wants meanwhile; keys that it
+    /// presses are lost.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Refused> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                event = self.call.next() => {
+                    if let Some(Next::Goodbye | Next::Over) = self.handle_call(event).await {
+                        return Err(Refused::GaveUp);
+                    }
+                }
             }
         }
     }

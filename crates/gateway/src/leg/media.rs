@@ -20,7 +20,7 @@ const CONTENT: VideoCap = VideoCap { width: 1920, height: 1080, fps: 15 };
 const OPUS_BITRATE: u32 = 64_000;
 
 /// What is agreed to with room systems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaRules {
     /// Encryption.
     pub srtp: SrtpPolicy,
@@ -32,17 +32,30 @@ pub struct MediaRules {
     pub video_bitrate: u64,
     /// How others are arranged in it, where neither the meeting nor whoever calls says.
     pub layout: LegLayout,
+    /// What is offered and taken, in the order of choice; empty: all that there is. A kind of media of
+    /// which nothing is named is left out.
+    pub codecs: Vec<Codec>,
 }
 
 impl MediaRules {
-    /// The same over a trunk, where it has a word of its own on encryption.
-    pub(crate) fn over(self, trunk: Option<&Trunk>) -> Self {
+    /// The same over a trunk, where it has a word of its own on encryption and codecs.
+    pub(crate) fn over(&self, trunk: Option<&Trunk>) -> Self {
         let srtp = match trunk.map(|it| it.srtp) {
             Some(telephony::SrtpPolicy::Never) => SrtpPolicy::Never,
             Some(telephony::SrtpPolicy::Required) => SrtpPolicy::Required,
             Some(telephony::SrtpPolicy::Optional) | None => self.srtp,
         };
-        Self { srtp, ..self }
+        let codecs = trunk.map(Trunk::codecs).filter(|it| !it.is_empty());
+        let codecs = codecs.unwrap_or_else(|| self.codecs.clone());
+        Self { srtp, codecs, ..self.clone() }
+    }
+
+    /// What of these is taken, in the order of choice.
+    fn chosen<T: Copy + PartialEq>(&self, all: Vec<T>, of: impl Fn(&Codec) -> Option<T>) -> Vec<T> {
+        match self.codecs.is_empty() {
+            true => all,
+            false => self.codecs.iter().filter_map(of).filter(|it| all.contains(it)).collect(),
+        }
     }
 }
 
@@ -121,19 +134,30 @@ impl Session {
         bandwidth: [Option<Bandwidth>; 2],
     ) {
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
-        let audio = seat.audio_ports().map(|it| LocalAudio::new(ports(it), random_key()));
+        let audio = seat.audio_ports().map(|it| {
+            let audio = LocalAudio::new(ports(it), random_key());
+            let codecs = rules.chosen(audio.codecs.clone(), |it| match it {
+                Codec::Audio(codec) => Some(*codec),
+                Codec::Video(_) => None,
+            });
+            LocalAudio { codecs, ..audio }
+        });
         // A meeting may leave room systems less than the configuration does, or sound alone.
         let bandwidth = bandwidth.into_iter().flatten().min_by_key(|it| it.bits());
         let bitrate = match bandwidth {
             Some(bandwidth) => bandwidth.for_pictures().map(|it| it.min(rules.video_bitrate)),
             None => Some(rules.video_bitrate),
         };
-        let video = bitrate.map(|bitrate| LocalVideo {
-            cap: rules.picture,
-            bitrate,
-            ..LocalVideo::new(ports(seat.video_ports()), random_key())
+        let video = bitrate.map(|bitrate| {
+            let video = LocalVideo::new(ports(seat.video_ports()), random_key());
+            let codecs = rules.chosen(video.codecs.clone(), |it| match it {
+                Codec::Video(codec) => Some(*codec),
+                Codec::Audio(_) => None,
+            });
+            LocalVideo { cap: rules.picture, bitrate, codecs, ..video }
         });
-        (self.local.audio, self.local.video) = (audio, video);
+        self.local.audio = audio.filter(|it| !it.codecs.is_empty());
+        self.local.video = video.filter(|it| !it.codecs.is_empty());
         let floor = seat.take_floor().map(Floor::new).transpose().unwrap_or_else(|error| {
             tracing::warn!(%error, "a room system has no second picture");
             None
@@ -377,6 +401,7 @@ mod tests {
             picture: VideoCap { width: 1280, height: 720, fps: 30 },
             video_bitrate: 1_000_000,
             layout: LegLayout::Grid,
+            codecs: Vec::new(),
         };
         let over = |ours, trunk: &str| {
             let body = format!(r#"{{"name":"PBX","kind":"none","host":"pbx","srtp":"{trunk}"}}"#);

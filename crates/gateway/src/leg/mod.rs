@@ -8,7 +8,9 @@ mod media;
 mod onward;
 mod prompt;
 mod reception;
+mod roster;
 mod route;
+mod transfer;
 mod wire;
 
 use std::future::Future;
@@ -26,7 +28,7 @@ use types::{Bandwidth, MeetingId, Timestamp};
 
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
-use crate::sip::{Call, CallError, CallEvent, Flow, IncomingCall, Status};
+use crate::sip::{Call, CallError, CallEvent, CallHandle, Flow, IncomingCall, Status};
 
 pub(crate) use dialled::{CallingSide, Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;
@@ -90,6 +92,8 @@ enum Refused {
     NotMoved(#[from] CallError),
     #[error("there was no answer to our offer")]
     NoAnswer,
+    #[error("the call that it is to replace is in no meeting")]
+    NotReplaced,
     #[error("the media keys do not fit: {0}")]
     Keys(#[from] rtp::srtp::SrtpError),
 }
@@ -109,6 +113,7 @@ impl Refused {
                 Status::BUSY_HERE
             }
             Self::NotCalled(_) => Status::SERVICE_UNAVAILABLE,
+            Self::NotReplaced => Status::NO_SUCH_CALL,
             Self::Loop { .. } => Status::NOT_FOUND,
             Self::TrunkFull { .. } => Status::BUSY_HERE,
             Self::NoMeetingDialled
@@ -200,6 +205,8 @@ struct Prepared {
     trunk: Option<TrunkCall>,
     /// Whom it is for, where that is no meeting.
     other: Option<Other>,
+    /// The call whose place it takes.
+    replaced: Option<CallHandle>,
 }
 
 /// How far its media are.
@@ -220,6 +227,7 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
         }
         To::Reception if shared.may_try_pin(source) => (Entry::Reception, Role::default(), None),
         To::Reception => return Err(Refused::TooManyPins),
+        To::Place(meeting, role) => (Entry::In(meeting), role, None),
         To::Callee(callee) => {
             let (meeting, other) = onward::connect(shared, call, *callee).await?;
             (Entry::In(meeting), Role::default(), Some(other))
@@ -253,7 +261,8 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
         }
         None => Media::Offered { seat, offer: session.offer() },
     };
-    Ok(Prepared { caller, entry, session, media, trunk, other })
+    let replaced = call.replaces.take();
+    Ok(Prepared { caller, entry, session, media, trunk, other, replaced })
 }
 
 /// Whether a caller may come in, and as what.
@@ -301,7 +310,7 @@ async fn admit(
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
         // The trunk's call is counted until the end.
-        let Self { caller, entry, mut session, media, trunk, other } = self;
+        let Self { caller, entry, mut session, media, trunk, other, replaced } = self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);
@@ -330,6 +339,14 @@ impl Prepared {
                 }
             }
         };
+        if let Some(replaced) = replaced {
+            tracing::info!(replaced = %replaced.id(), "it takes another call's place");
+            shared.track(async move {
+                if let Err(error) = replaced.bye().await {
+                    tracing::debug!(%error, "hanging up");
+                }
+            });
+        }
         let stop = other.as_ref().map_or(&shared.stop, |it| &it.gone).clone();
         let line = Line::new(shared, call, session, leg, caller, stop);
         match entry {

@@ -76,7 +76,7 @@ impl Line {
         }
         let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
         self.session.sit(&mut seat, &self.shared.media.over(over), bandwidth);
-        let answer = self.handle.re_invite(self.session.offer()).await?;
+        let answer = self.propose().await?;
         let agreed = self.session.complete(&answer)?.ok_or(Refused::NoAnswer)?;
         self.leg = seat.start(agreed.media, agreed.format, agreed.content)?;
         self.shown_again = Some(Instant::now() + READY);

@@ -6,6 +6,7 @@ use conference::DialRefusal;
 use conference::booking::Called;
 use conference::store::Found;
 use conference::telephony::{Call, Decision, Direction, Trunk, TrunkKind};
+use room::Role;
 use types::{MeetingId, RecordId};
 
 use super::Refused;
@@ -29,11 +30,19 @@ pub(super) enum To {
     Reception,
     /// To somebody who is called.
     Callee(Box<Callee>),
+    /// Into another call's place in a meeting.
+    Place(MeetingId, Role),
 }
 
 /// Asks the dial plan. Rules see what was called without the PIN behind it. Where none matches, who
 /// comes over a trunk is refused; whoever else has dialled a meeting, or our address alone.
 pub(super) async fn way(shared: &Shared, call: &IncomingCall) -> Result<Way, Refused> {
+    if let Some(replaced) = &call.replaces {
+        // Whoever knows both ends of a call has it from one of them.
+        let place = shared.places().get(replaced.id()).cloned();
+        let (meeting, role) = place.ok_or(Refused::NotReplaced)?;
+        return Ok(Way { to: To::Place(meeting, role), trunk: None });
+    }
     let user = call.user.as_deref().unwrap_or_default();
     let user = UserPart::read(user).ok_or(Refused::NoMeetingDialled)?;
     match &shared.plan {

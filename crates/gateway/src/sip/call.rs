@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsipstack::sip::{Header, Response, StatusCode};
+use rsipstack::sip::prelude::HeadersExt;
+use rsipstack::sip::typed::Contact;
+use rsipstack::sip::{Header, Method, Response, StatusCode};
+use rsipstack::transaction::key::TransactionRole;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::core::{CallCore, Stage};
 use super::error::{CallError, CallErrorKind, CallId};
 use super::proof::Challenge;
+use super::subscribe::Subscription;
+use super::transfer::Transfer;
 use super::{Status, info};
 
 /// How long an answer to a request of ours inside a call may take, as seen by the caller of it.
@@ -56,6 +61,73 @@ impl FailureKind {
     }
 }
 
+/// Addresses of one redirection that are looked at.
+const MAX_CONTACTS: usize = 5;
+/// The longest session interval that a peer may insist on, in seconds.
+const MAX_INTERVAL: u32 = 86_400;
+/// The longest that a server is left alone because it says so.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// What the refusal of a call of ours says for whoever makes it again. Its `Debug` has no addresses in
+/// it, as PINs may stand there.
+#[derive(Clone, Default)]
+pub struct Advice {
+    /// Who are we (401, 407)?
+    pub challenge: Option<Challenge>,
+    /// Who is to be called instead (3xx), in the order of choice. Not for logs.
+    pub contacts: Vec<String>,
+    /// The least session interval that is taken (422), in seconds.
+    pub interval: Option<u32>,
+    /// For how long nobody is to call there (503).
+    pub retry_after: Option<Duration>,
+}
+
+impl Advice {
+    /// Whether a refusal with this status says such a thing.
+    pub(super) fn comes_with(status: u16) -> bool {
+        matches!(status, 300..=399 | 401 | 407 | 422 | 503)
+    }
+
+    pub(super) fn of(response: &Response) -> Self {
+        let status = code_of(&response.status_code);
+        let number = |named: &str| {
+            let value = response.header_value(named)?;
+            // `Retry-After` may have a comment and parameters.
+            value.split([';', '(', ' ']).next()?.parse::<u32>().ok()
+        };
+        let mut advice = Self::default();
+        match status {
+            300..=399 => {
+                let mut contacts = response.typed_contact_headers().unwrap_or_default();
+                // Whoever has no word on it is as good as any.
+                let wish = |it: &Contact| it.q().unwrap_or(1.0);
+                contacts.sort_by(|a, b| wish(b).total_cmp(&wish(a)));
+                let contacts = contacts.into_iter().take(MAX_CONTACTS);
+                advice.contacts = contacts.map(|it| it.uri.to_string()).collect();
+            }
+            401 | 407 => advice.challenge = Some(Challenge::of(response)),
+            422 => advice.interval = number("Min-SE").filter(|it| *it <= MAX_INTERVAL),
+            503 => {
+                let seconds = number("Retry-After").map(|it| Duration::from_secs(it.into()));
+                advice.retry_after = seconds.map(|it| it.min(MAX_RETRY_AFTER));
+            }
+            _ => {}
+        }
+        advice
+    }
+}
+
+impl std::fmt::Debug for Advice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Advice")
+            .field("challenged", &self.challenge.is_some())
+            .field("contacts", &self.contacts.len())
+            .field("interval", &self.interval)
+            .field("retry_after", &self.retry_after)
+            .finish()
+    }
+}
+
 /// What happens to a call. The stream of events ends when the call is over. Its `Debug` has no
 /// SDP in it, as keys stand there.
 pub enum CallEvent {
@@ -91,6 +163,10 @@ pub enum CallEvent {
     Dtmf(Tone),
     /// The peer asks for a key frame (RFC 5168).
     PictureFastUpdate,
+    /// The peer wants somebody else called (REFER). Answer it within 10 s.
+    Transfer(Transfer),
+    /// The peer wants to know who is in the conference. Answer it within 10 s.
+    Subscribed(Subscription),
     /// The caller hung up before we answered. Last event.
     Cancelled,
     /// The peer hung up. Last event.
@@ -117,6 +193,8 @@ impl std::fmt::Debug for CallEvent {
             // A tone may be part of a PIN.
             Self::Dtmf(_) => f.write_str("Dtmf"),
             Self::PictureFastUpdate => f.write_str("PictureFastUpdate"),
+            Self::Transfer(_) => f.write_str("Transfer"),
+            Self::Subscribed(_) => f.write_str("Subscribed"),
             Self::Cancelled => f.write_str("Cancelled"),
             Self::Bye { reason } => write!(f, "Bye({reason:?})"),
             Self::TimedOut => f.write_str("TimedOut"),
@@ -164,10 +242,10 @@ impl Call {
         self.events.recv().await
     }
 
-    /// What was asked of us, where a call of ours failed with 401 or 407.
+    /// What the refusal said, where a call of ours was refused.
     #[must_use]
-    pub fn challenge(&self) -> Option<Challenge> {
-        self.handle.core.challenge()
+    pub fn advice(&self) -> Advice {
+        self.handle.core.advice()
     }
 
     /// What can be done to it, for other tasks.
@@ -225,8 +303,7 @@ impl CallHandle {
     pub async fn picture_fast_update(&self) -> Result<(), CallError> {
         let headers = vec![Header::ContentType(info::MEDIA_CONTROL.into())];
         let body = info::PICTURE_FAST_UPDATE.as_bytes().to_vec();
-        let dialog = self.core.established().ok_or(self.error(CallErrorKind::NotEstablished))?;
-        self.answered(async move { dialog.info(Some(headers), Some(body)).await }).await?;
+        self.answered(Method::Info, headers, body).await?;
         Ok(())
     }
 
@@ -236,30 +313,55 @@ impl CallHandle {
     /// [`CallErrorKind::Glare`] when the peer is changing it as well; a refusal leaves the
     /// session as it was.
     pub async fn re_invite(&self, sdp: Vec<u8>) -> Result<Vec<u8>, CallError> {
-        let dialog = self.core.established().ok_or(self.error(CallErrorKind::NotEstablished))?;
         let Some(_changing) = self.core.begin_change() else {
             return Err(self.error(CallErrorKind::Glare));
         };
         let headers = self.core.offer_headers();
-        let offer = sdp.clone();
-        let sent = async move { dialog.reinvite(Some(headers), Some(offer)).await };
-        let response = self.answered(sent).await?;
+        let response = self.answered(Method::Invite, headers, sdp.clone()).await?;
         self.core.set_local_sdp(sdp);
         self.core.session_answered(&response);
         Ok(response.body)
     }
 
+    /// How long to wait before a change that met the peer's is tried again (RFC 3261 section 14.1):
+    /// another time than the peer waits.
+    #[must_use]
+    pub fn after_glare(&self) -> Duration {
+        let ours = self.core.dialog.role() == TransactionRole::Client;
+        // In steps of 10 ms.
+        let steps = if ours { rand::random_range(210..=400) } else { rand::random_range(0..=200) };
+        Duration::from_millis(steps * 10)
+    }
+
+    /// Tells the peer how a transfer that it has asked for stands.
+    ///
+    /// # Errors
+    /// The peer does not want to know, or is gone: tell it no more.
+    pub(super) async fn notify(
+        &self,
+        headers: Vec<Header>,
+        body: Vec<u8>,
+    ) -> Result<(), CallError> {
+        self.answered(Method::Notify, headers, body).await.map(|_| ())
+    }
+
     /// Runs a request to its final response, on its own, so that nothing is left half sent.
     async fn answered(
         &self,
-        request: impl Future<Output = rsipstack::Result<Option<Response>>> + Send + 'static,
+        method: Method,
+        headers: Vec<Header>,
+        body: Vec<u8>,
     ) -> Result<Response, CallError> {
+        if self.core.stage() != Stage::Confirmed {
+            return Err(self.error(CallErrorKind::NotEstablished));
+        }
+        let core = self.core.clone();
+        let request = async move { core.ask(method, headers, body).await };
         let sent = tokio::spawn(request.instrument(self.core.span.clone()));
         let response = match tokio::time::timeout(ANSWER_WITHIN, sent).await {
             Err(_) | Ok(Err(_)) => return Err(self.error(CallErrorKind::TimedOut)),
-            Ok(Ok(Err(error))) => return Err(self.error(CallErrorKind::Stack(error.into()))),
-            Ok(Ok(Ok(None))) => return Err(self.error(CallErrorKind::NotEstablished)),
-            Ok(Ok(Ok(Some(response)))) => response,
+            Ok(Ok(Err(error))) => return Err(self.error(error)),
+            Ok(Ok(Ok(response))) => response,
         };
         match response.status_code.code() {
             200..=299 => Ok(response),

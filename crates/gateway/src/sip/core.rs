@@ -7,18 +7,21 @@ use rsipstack::dialog::DialogId;
 use rsipstack::dialog::dialog::{DialogState, DialogStateReceiver, TerminatedReason};
 use rsipstack::dialog::invite_dialog::InviteDialog;
 use rsipstack::sip::prelude::HeadersExt;
-use rsipstack::sip::{Header, Request, Response};
+use rsipstack::sip::{Header, Method, Request, Response};
 use rsipstack::transaction::key::TransactionRole;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{Instrument, Span, debug, info};
 
-use super::call::{CallEvent, FailureKind, code_of, sdp_of};
+use super::call::{Advice, CallEvent, FailureKind, code_of, sdp_of};
 use super::dispatch::capabilities;
 use super::endpoint::Shared;
-use super::error::CallId;
-use super::proof::Challenge;
+use super::error::{CallErrorKind, CallId};
+use super::proof::Credentials;
+use super::register::Flow;
 use super::session_timer::{DEFAULT_SE, Due, MIN_SE, Refresher, SessionExpires, SessionTimer};
 use super::stats::{Counters, Slot};
+use super::subscribe::Watcher;
+use super::{Status, Transport};
 
 /// Events that wait for a call's owner. A peer that sends faster than the owner takes loses
 /// INFOs, never the end of the call.
@@ -51,10 +54,28 @@ struct State {
     provisional: bool,
     cancelled: bool,
     failure: Option<FailureKind>,
-    challenge: Option<Challenge>,
+    advice: Advice,
+    /// The CSeq of our last request inside the call.
+    local_cseq: u32,
+    /// Our reliable provisional response (RFC 3262), and whether it was confirmed.
+    reliable: Option<(u32, bool)>,
+    /// Transfers that the peer has asked for, and whether one goes on.
+    transfers: (u32, bool),
+    watcher: Option<Arc<Watcher>>,
     ids: Vec<DialogId>,
     events: Option<mpsc::Sender<CallEvent>>,
     slot: Option<Slot>,
+}
+
+/// What is known of the peer when a call begins.
+#[derive(Default)]
+pub(super) struct Peer {
+    /// The CSeq of its last request.
+    pub(super) remote_cseq: u32,
+    /// The way to it.
+    pub(super) flow: Option<Flow>,
+    /// Who we are there.
+    pub(super) credentials: Option<Credentials>,
 }
 
 /// One call.
@@ -63,8 +84,15 @@ pub(super) struct CallCore {
     pub(super) span: Span,
     pub(super) dialog: InviteDialog,
     pub(super) shared: Arc<Shared>,
+    /// The way that it came or went.
+    pub(super) came: Option<Flow>,
+    /// The stream that it keeps to, where it is over one.
+    pub(super) flow: Option<Flow>,
+    /// Who we are at whoever asks.
+    pub(super) credentials: Option<Credentials>,
     state: Mutex<State>,
     timer_changed: Notify,
+    provisional_confirmed: Notify,
     confirmed: watch::Sender<bool>,
 }
 
@@ -88,8 +116,10 @@ impl CallCore {
         shared: Arc<Shared>,
         dialog: InviteDialog,
         slot: Slot,
-        remote_cseq: u32,
+        peer: Peer,
     ) -> (Arc<Self>, mpsc::Receiver<CallEvent>) {
+        let Peer { remote_cseq, flow, credentials } = peer;
+        let (came, flow) = (flow, flow.filter(|it| it.transport != Transport::Udp));
         let (events, receiver) = mpsc::channel(EVENTS);
         let id = CallId(dialog.id().call_id);
         let span = tracing::info_span!("sip_call", call = %id);
@@ -100,8 +130,12 @@ impl CallCore {
             span,
             dialog,
             shared,
+            came,
+            flow,
+            credentials,
             state: Mutex::new(state),
             timer_changed: Notify::new(),
+            provisional_confirmed: Notify::new(),
             confirmed: watch::Sender::new(false),
         });
         (core, receiver)
@@ -121,8 +155,11 @@ impl CallCore {
         }
     }
 
-    pub(super) fn established(&self) -> Option<InviteDialog> {
-        (self.stage() == Stage::Confirmed).then(|| self.dialog.clone())
+    /// The CSeq of the next request of ours; the library has used those up to `library`.
+    pub(super) fn next_cseq(&self, library: u32) -> u32 {
+        let mut state = self.state();
+        state.local_cseq = state.local_cseq.max(library).saturating_add(1);
+        state.local_cseq
     }
 
     /// Whether the call is established, or is so within a moment: an ACK and the request after
@@ -152,16 +189,21 @@ impl CallCore {
 
     /// Ends the call towards its owner and forgets it. The first one to call this decides.
     pub(super) fn finish(&self, last: Option<CallEvent>) {
-        let (events, ids, slot) = {
+        let (events, ids, slot, watcher) = {
             let mut state = self.state();
             state.timer = None;
-            (state.events.take(), std::mem::take(&mut state.ids), state.slot.take())
+            let ids = std::mem::take(&mut state.ids);
+            (state.events.take(), ids, state.slot.take(), state.watcher.take())
         };
+        if let Some(watcher) = watcher {
+            self.shared.watchers().remove(&watcher.id);
+        }
         for id in &ids {
             self.shared.calls().remove(id);
             self.shared.dialogs.remove_dialog(id);
         }
         self.shared.dialogs.remove_dialog(&self.dialog.id());
+        self.shared.by_flow().remove(self.id.as_str());
         self.timer_changed.notify_one();
         drop(slot);
         if let (Some(events), Some(last)) = (events, last) {
@@ -239,7 +281,7 @@ impl CallCore {
     }
 
     fn refresh_headers(&self) -> Vec<Header> {
-        let mut headers = capabilities();
+        let mut headers = capabilities(&self.shared);
         if self.state().timer.is_some() {
             let asked = SessionExpires { seconds: DEFAULT_SE, refresher: Some(Refresher::Uac) };
             headers.push(Header::SessionExpires(asked.to_string().into()));
@@ -254,12 +296,13 @@ impl CallCore {
             Stage::Over => return self.finish(None),
             Stage::Early if self.dialog.role() == TransactionRole::Client => return self.cancel(),
             Stage::Early => {
-                let status = super::Status::TEMPORARILY_UNAVAILABLE.wire();
+                let status = Status::TEMPORARILY_UNAVAILABLE.wire();
                 if let Err(error) = self.dialog.reject(Some(status), None) {
                     debug!(parent: &self.span, %error, "refusal not sent");
                 }
             }
-            Stage::Answered | Stage::Confirmed => {
+            Stage::Confirmed => self.say_bye().await,
+            Stage::Answered => {
                 if let Err(error) = self.dialog.bye().await {
                     debug!(parent: &self.span, %error, "BYE failed; the call is over all the same");
                 }
@@ -298,27 +341,36 @@ impl CallCore {
         self.finish(Some(CallEvent::Failed(why)));
     }
 
-    /// Whether a call of ours was asked who we are, and its owner was not told yet.
-    pub(super) fn awaits_challenge(&self) -> bool {
-        let asked = matches!(
-            self.dialog.state(),
-            DialogState::Terminated(_, TerminatedReason::ProxyAuthRequired)
-        );
-        asked && !*self.confirmed.borrow() && self.state().events.is_some()
+    /// Whether a call of ours was refused in a way that says how it may be made again, and its owner
+    /// was not told yet: whoever attends to it has the response.
+    pub(super) fn awaits_advice(&self) -> bool {
+        let advised = match self.dialog.state() {
+            DialogState::Terminated(_, TerminatedReason::ProxyAuthRequired) => true,
+            DialogState::Terminated(_, TerminatedReason::UasOther(status)) => {
+                Advice::comes_with(code_of(&status))
+            }
+            _ => false,
+        };
+        advised && !*self.confirmed.borrow() && self.state().events.is_some()
     }
 
-    /// A call of ours was asked who we are (RFC 3261 section 22): it is over, and may be made again.
-    pub(super) fn challenged(&self, response: &Response) {
+    /// A call of ours was refused: it is over, and may be made again.
+    pub(super) fn advised(&self, response: &Response) {
         let failure = {
             let mut state = self.state();
-            state.challenge = Some(Challenge::of(response));
-            state.failure.unwrap_or(FailureKind::Refused(code_of(&response.status_code)))
+            state.advice = Advice::of(response);
+            match (state.failure, code_of(&response.status_code)) {
+                (Some(failure), _) => failure,
+                // The library's own word for a stream that broke.
+                (None, 503) if !state.provisional => FailureKind::Unreachable,
+                (None, code) => FailureKind::of(code),
+            }
         };
         self.finish(Some(CallEvent::Failed(failure)));
     }
 
-    pub(super) fn challenge(&self) -> Option<Challenge> {
-        self.state().challenge.clone()
+    pub(super) fn advice(&self) -> Advice {
+        self.state().advice.clone()
     }
 
     /// The owner has dropped the call.
@@ -339,6 +391,103 @@ impl CallCore {
 
     pub(super) fn has_provisional(&self) -> bool {
         self.state().provisional
+    }
+
+    /// Says that it rings, again and again until the peer has confirmed that (RFC 3262 section 3).
+    ///
+    /// # Errors
+    /// The message cannot be sent.
+    pub(super) fn ring_reliably(self: &Arc<Self>) -> Result<(), CallErrorKind> {
+        let number = rand::random_range(1..=0x7fff_ffff);
+        {
+            let mut state = self.state();
+            if state.reliable.is_some() {
+                return Ok(());
+            }
+            state.reliable = Some((number, false));
+        }
+        let core = self.clone();
+        let ring = move || {
+            let headers =
+                vec![Header::Require("100rel".into()), Header::RSeq(number.to_string().into())];
+            core.dialog.ringing(Some(headers), None)
+        };
+        ring().map_err(|error| CallErrorKind::Stack(error.into()))?;
+        let core = self.clone();
+        let repeat = async move {
+            let limits = &core.shared.limits;
+            let mut pause = limits.round_trip;
+            loop {
+                tokio::select! {
+                    () = core.provisional_confirmed.notified() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                if core.stage() != Stage::Early {
+                    return;
+                }
+                pause *= 2;
+                if pause >= limits.transaction() || ring().is_err() {
+                    info!("nobody confirms that it rings");
+                    let _ = core.dialog.reject(Some(Status::SERVER_ERROR.wire()), None);
+                    return core.finish(Some(CallEvent::TimedOut));
+                }
+            }
+        };
+        tokio::spawn(repeat.instrument(self.span.clone()));
+        Ok(())
+    }
+
+    /// The peer confirms a reliable provisional response of ours, the one to an INVITE of this number:
+    /// whether there is such a one.
+    pub(super) fn confirm_provisional(&self, number: u32, invite: u32) -> bool {
+        let sent = self.dialog.initial_request();
+        let known = match &mut self.state().reliable {
+            Some((ours, confirmed)) if *ours == number && cseq_of(&sent) == Some(invite) => {
+                !std::mem::replace(confirmed, true)
+            }
+            _ => false,
+        };
+        if known {
+            self.provisional_confirmed.notify_one();
+        }
+        known
+    }
+
+    /// Begins a transfer that the peer asks for, unless another goes on: which one it is, from 1 on.
+    pub(super) fn begin_transfer(&self) -> Option<u32> {
+        let mut state = self.state();
+        let (count, going_on) = &mut state.transfers;
+        if std::mem::replace(going_on, true) {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(*count)
+    }
+
+    /// Who has subscribed to the conference that the call is in.
+    pub(super) fn watcher(&self) -> Option<Arc<Watcher>> {
+        self.state().watcher.clone()
+    }
+
+    /// Somebody else has, in the place of whoever had before.
+    pub(super) fn watched_by(&self, watcher: Watcher) {
+        let watcher = Arc::new(watcher);
+        let before = {
+            let mut state = self.state();
+            if state.events.is_none() {
+                return;
+            }
+            state.watcher.replace(watcher.clone())
+        };
+        let mut watchers = self.shared.watchers();
+        if let Some(before) = before {
+            watchers.remove(&before.id);
+        }
+        watchers.insert(watcher.id.clone(), watcher);
+    }
+
+    pub(super) fn end_transfer(&self) {
+        self.state().transfers.1 = false;
     }
 
     /// Watches the dialog and the session timer until the call is over.
@@ -396,8 +545,7 @@ impl CallCore {
             }
             DialogState::Trying(_) => self.state().provisional = true,
             // Whoever attends to the call has the response, with what it asks for.
-            DialogState::Terminated(_, TerminatedReason::ProxyAuthRequired)
-                if self.awaits_challenge() => {}
+            DialogState::Terminated(..) if self.awaits_advice() => {}
             DialogState::Terminated(_, reason) => {
                 self.finish(self.last_event(reason));
                 return true;
@@ -458,14 +606,7 @@ impl CallCore {
             Some(Due::Expired) => {
                 info!(parent: &span, "the session was not refreshed");
                 self.finish(Some(CallEvent::TimedOut));
-                tokio::spawn(
-                    async move {
-                        if let Err(error) = self.dialog.bye().await {
-                            debug!(%error, "BYE of an expired call failed");
-                        }
-                    }
-                    .instrument(span),
-                );
+                tokio::spawn(async move { self.say_bye().await }.instrument(span));
             }
             Some(Due::Refresh) => {
                 tokio::spawn(async move { self.refresh().await }.instrument(span));
@@ -475,22 +616,24 @@ impl CallCore {
 
     /// Refreshes the session: by UPDATE where the peer takes it, as that changes nothing else.
     async fn refresh(&self) {
-        let Some(dialog) = self.established() else { return };
+        if self.stage() != Stage::Confirmed {
+            return;
+        }
         let (update, sdp) = {
             let state = self.state();
             (state.peer_allows_update, state.local_sdp.clone())
         };
         let answer = if update {
-            dialog.update(Some(self.refresh_headers()), None).await
+            self.ask(Method::Update, self.refresh_headers(), Vec::new()).await
         } else {
             let Some(_changing) = self.begin_change() else { return };
-            dialog.reinvite(Some(self.offer_headers()), sdp).await
+            self.ask(Method::Invite, self.offer_headers(), sdp.unwrap_or_default()).await
         };
         match answer {
-            Ok(Some(response)) if (200..300).contains(&code_of(&response.status_code)) => {
+            Ok(response) if (200..300).contains(&code_of(&response.status_code)) => {
                 self.session_answered(&response);
             }
-            Ok(Some(response)) if code_of(&response.status_code) == 481 => {
+            Ok(response) if code_of(&response.status_code) == 481 => {
                 self.finish(Some(CallEvent::Bye { reason: None }));
             }
             Ok(_) => debug!("the refresh was refused; it is repeated before the session expires"),
@@ -517,18 +660,7 @@ mod tests {
         let config = SipConfig { udp: vec![loopback], ..SipConfig::default() };
         let (endpoint, mut incoming) = SipEndpoint::start(config).await.unwrap();
         let (_, address) = endpoint.local_addrs()[0];
-        let dial = Dial {
-            to: format!("room@{address}"),
-            from: "board".to_owned(),
-            display_name: None,
-            offer: SDP.into(),
-            transport: None,
-            flow: None,
-            route: Vec::new(),
-            next_hop: None,
-            no_answer: None,
-            proof: None,
-        };
+        let dial = Dial::new(format!("room@{address}"), "board".to_owned(), SDP.into());
         let mut caller = endpoint.dial(dial).await.unwrap();
         let Some(Incoming::Call(ringing)) = incoming.recv().await else { panic!("no call") };
         let mut called = ringing.accept(SDP.into()).unwrap();
@@ -569,6 +701,15 @@ mod tests {
         offer.accept(SDP.into());
         refreshed(&caller).await;
         refreshed(&called).await;
+    }
+
+    #[tokio::test]
+    async fn whose_call_it_is_waits_longer_after_glare() {
+        let (_endpoint, caller, called) = call().await;
+        for _ in 0..100 {
+            let [ours, theirs] = [&caller, &called].map(|it| it.handle().after_glare().as_millis());
+            assert!((2100..=4000).contains(&ours) && theirs <= 2000, "{ours} {theirs}");
+        }
     }
 
     #[tokio::test]

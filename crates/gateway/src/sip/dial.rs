@@ -18,13 +18,13 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info};
 
 use super::call::{Call, CallEvent, CallHandle, FailureKind};
-use super::core::{CallCore, Stage};
+use super::core::{CallCore, Peer, Stage};
 use super::dispatch::capabilities;
 use super::endpoint::{Shared, SipEndpoint};
-use super::error::DialError;
+use super::error::{CallId, DialError};
 use super::incoming::CONTACT_USER;
 use super::locate::{LocateError, Located};
-use super::proof::{Challenge, Proof};
+use super::proof::Proof;
 use super::register::Flow;
 use super::request::in_uri;
 use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
@@ -58,8 +58,37 @@ pub struct Dial {
     pub next_hop: Option<Hop>,
     /// How long nothing at all may be heard; without it as long as the endpoint's limits say.
     pub no_answer: Option<Duration>,
-    /// Who we are, where the same call was made before and that was asked.
+    /// The call that is made again, where its refusal said how.
+    pub again: Option<CallId>,
+    /// Who we are, where that was asked.
     pub proof: Option<Proof>,
+    /// The session interval that is asked for, in seconds.
+    pub interval: u32,
+    /// The call of the peer's in whose place this one comes (RFC 3891), as whoever has sent us there
+    /// wrote it.
+    pub replaces: Option<String>,
+}
+
+impl Dial {
+    /// A call to an address, by its own way.
+    #[must_use]
+    pub fn new(to: String, from: String, offer: Vec<u8>) -> Self {
+        Self {
+            to,
+            from,
+            display_name: None,
+            offer,
+            transport: None,
+            flow: None,
+            route: Vec::new(),
+            next_hop: None,
+            no_answer: None,
+            again: None,
+            proof: None,
+            interval: DEFAULT_SE,
+            replaces: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Dial {
@@ -93,6 +122,8 @@ pub struct Target {
     pub name: Option<String>,
     /// The other server that the call goes over.
     pub hop: Option<Hop>,
+    /// The call there in whose place this one comes. Not for logs.
+    pub replaces: Option<String>,
 }
 
 /// Another server that calls go over.
@@ -109,6 +140,15 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// Reads a proxy's address: `host`, `host:port` or a whole `sip:` one with its transport.
+    ///
+    /// # Errors
+    /// [`DialError::BadAddress`].
+    pub fn read(address: &str) -> Result<Self, DialError> {
+        let uri = parse(address)?;
+        Ok(hop_of(&uri, transport_of(&uri)))
+    }
+
     /// As it stands in an address.
     #[must_use]
     pub fn address(&self) -> String {
@@ -133,6 +173,7 @@ impl Target {
             route: Vec::new(),
             name: None,
             hop: None,
+            replaces: None,
         })
     }
 
@@ -168,6 +209,12 @@ impl Target {
             name: Some(name.to_owned()),
             ..target
         })
+    }
+
+    /// The same over a proxy.
+    #[must_use]
+    pub fn by(self, proxy: Hop) -> Self {
+        Self { secure: proxy.transport == Transport::Tls, hop: Some(proxy), ..self }
     }
 
     /// The same by this server.
@@ -219,7 +266,8 @@ impl std::fmt::Debug for Target {
     }
 }
 
-fn transport_of(uri: &Uri) -> Transport {
+/// What an address is reached over (RFC 3261 section 19.1.1).
+pub(super) fn transport_of(uri: &Uri) -> Transport {
     match (uri.transport(), &uri.scheme) {
         (Some(rsipstack::sip::Transport::Tls), _) | (_, Some(Scheme::Sips)) => Transport::Tls,
         (Some(rsipstack::sip::Transport::Tcp), _) => Transport::Tcp,
@@ -291,6 +339,13 @@ impl SipEndpoint {
         };
         let no_answer = dial.no_answer.unwrap_or(shared.limits.no_answer);
         let offer = dial.offer.clone();
+        let way = destination.as_ref().and_then(|it| SocketAddr::try_from(it.addr.clone()).ok());
+        let peer = Peer {
+            remote_cseq: 0,
+            flow: way.map(|peer| Flow { transport, peer }),
+            credentials: dial.proof.as_ref().map(|it| it.credentials.clone()),
+        };
+        let by_flow = dial.flow.filter(|it| it.transport == Transport::Udp);
         let options = options(shared, dial, uri, transport, destination.clone());
         let (states, watched) = shared.dialogs.new_dialog_state_channel();
         let user = options.callee.user().map(loggable).unwrap_or_default().to_owned();
@@ -300,13 +355,20 @@ impl SipEndpoint {
                 .dialogs
                 .create_client_invite_dialog(options, states)
                 .map_err(|_| DialError::BadAddress)?;
-            let (core, events) = CallCore::new(shared.clone(), dialog, slot, 0);
+            let (core, events) = CallCore::new(shared.clone(), dialog, slot, peer);
             core.finish(Some(CallEvent::Failed(FailureKind::Unreachable)));
             return Ok(Call { handle: CallHandle { core }, events });
         };
-        let (dialog, invite) =
-            shared.dialogs.do_invite_async(options, states).map_err(|_| DialError::BadAddress)?;
-        let (core, events) = CallCore::new(shared.clone(), dialog, slot, 0);
+        if let (Some(flow), Some(call)) = (by_flow, &options.call_id) {
+            shared.by_flow().insert(call.clone(), flow.peer);
+        }
+        let call = options.call_id.clone().unwrap_or_default();
+        let begun = shared.dialogs.do_invite_async(options, states).map_err(|_| {
+            shared.by_flow().remove(&call);
+            DialError::BadAddress
+        });
+        let (dialog, invite) = begun?;
+        let (core, events) = CallCore::new(shared.clone(), dialog, slot, peer);
         core.set_local_sdp(offer);
         info!(parent: &core.span, %destination, %transport, user, "calling");
         tokio::spawn(core.clone().watch(watched));
@@ -383,10 +445,11 @@ fn options(
     transport: Transport,
     destination: Option<SipAddr>,
 ) -> InviteOption {
-    let asked = SessionExpires { seconds: DEFAULT_SE, refresher: None };
-    let mut headers = capabilities();
+    let asked = SessionExpires { seconds: dial.interval, refresher: None };
+    let mut headers = capabilities(shared);
     headers.push(Header::SessionExpires(asked.to_string().into()));
     headers.push(Header::MinSE(MIN_SE.to_string().into()));
+    headers.extend(dial.replaces.map(|it| Header::Replaces(it.into())));
     headers.extend(dial.proof.as_ref().map(|it| it.header("INVITE", &callee.to_string())));
     let from: String = dial.from.chars().filter(|c| !c.is_control()).collect();
     let name = dial.display_name.map(|name| {
@@ -405,9 +468,9 @@ fn options(
         contact: shared.contact(CONTACT_USER, transport),
         headers: Some(headers),
         route_set: route.flatten().collect(),
-        // The library's own names its makers. What is asked for a proof and made again is the same
-        // call (RFC 3261 section 22.2).
-        call_id: Some(dial.proof.map_or_else(|| random_id(""), |it| it.call.0)),
+        // The library's own names its makers. What is made again as the refusal says is the same call
+        // (RFC 3261 section 22.2, RFC 4028 section 7.4).
+        call_id: Some(dial.again.map_or_else(|| random_id(""), |it| it.0)),
         ..InviteOption::default()
     }
 }
@@ -427,11 +490,11 @@ async fn attend(
             outcome = &mut invite => {
                 match outcome {
                     // A call that is over already was put back by the library meanwhile.
-                    Ok(Ok((id, _))) if core.stage() == Stage::Over && !core.awaits_challenge() => {
+                    Ok(Ok((id, _))) if core.stage() == Stage::Over && !core.awaits_advice() => {
                         core.shared.dialogs.remove_dialog(&id);
                     }
-                    Ok(Ok((_, Some(response)))) if Challenge::asks(&response) => {
-                        core.challenged(&response);
+                    Ok(Ok((_, Some(response)))) if core.awaits_advice() => {
+                        core.advised(&response);
                     }
                     // What the dialog did not say itself: a response that makes no sense, or a
                     // request that could not be built.
@@ -445,7 +508,7 @@ async fn attend(
             }
             () = tick => {}
         }
-        if core.awaits_challenge() {
+        if core.awaits_advice() {
             continue;
         }
         if core.stage() == Stage::Over {

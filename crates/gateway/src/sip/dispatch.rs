@@ -15,34 +15,41 @@ use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::oneshot;
 use tracing::{Instrument, debug};
 
-use super::call::{CallEvent, ReOffer};
+use super::call::{CallEvent, CallHandle, ReOffer};
 use super::core::{CallCore, Stage, cseq_of};
 use super::endpoint::Shared;
 use super::info::{self, Info};
 use super::session_timer::{self, MIN_SE, Refresher, SessionExpires};
 use super::stats::Counters;
-use super::{Status, Transport, incoming, register};
+use super::transfer::{self, Reports, Transfer};
+use super::{Status, Transport, incoming, register, subscribe};
 
 /// What we take, in `Allow`.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE";
+
+/// The same where calls may be handed on.
+const ALLOW_TRANSFERS: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE, REFER";
 
 /// What we take as a body, in `Accept`.
 const ACCEPT: &str =
     "application/sdp, application/media_control+xml, application/dtmf-relay, application/dtmf";
 
 /// How long a call's owner may think about a change.
-const CHANGE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a transaction lasts (64 times T1).
-const TRANSACTION: Duration = Duration::from_secs(32);
+pub(super) fn allow(shared: &Shared) -> Header {
+    Header::Allow(if shared.transfers { ALLOW_TRANSFERS } else { ALLOW }.into())
+}
 
-pub(super) fn allow() -> Header {
-    Header::Allow(ALLOW.into())
+/// The extensions that we know, for calls and what belongs to them.
+pub(super) fn extensions(shared: &Shared) -> &'static [&'static str] {
+    if shared.transfers { &["timer", "100rel", "replaces"] } else { &["timer", "100rel"] }
 }
 
 /// The headers that tell a peer what we can.
-pub(super) fn capabilities() -> Vec<Header> {
-    vec![allow(), Header::Supported("timer".into())]
+pub(super) fn capabilities(shared: &Shared) -> Vec<Header> {
+    vec![allow(shared), Header::Supported(extensions(shared).join(", ").into())]
 }
 
 /// A refusal with nothing to add.
@@ -87,6 +94,10 @@ async fn dispatch(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Resul
         }
         None if tx.original.method == Method::Ack => Ok(()),
         None => {
+            let watcher = shared.watchers().get(&id).cloned();
+            if let (Some(watcher), Method::Subscribe) = (watcher, tx.original.method) {
+                return subscribe::again(watcher, tx).await;
+            }
             let gone = Refusal::new(StatusCode::CallTransactionDoesNotExist, vec![]);
             refuse(&mut tx, gone).await
         }
@@ -98,6 +109,7 @@ async fn outside(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result
         Method::Ack => return Ok(()),
         Method::Invite => return incoming::invite(shared, tx).await,
         Method::Register => return register::register(shared, tx).await,
+        Method::Subscribe => return subscribe::outside(shared, tx).await,
         Method::Options => match options(shared, &tx.original) {
             Ok(headers) => return reply(&mut tx, StatusCode::OK, headers, None).await,
             Err(refusal) => refusal,
@@ -108,8 +120,8 @@ async fn outside(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result
         | Method::Update
         | Method::PRack
         | Method::Notify => Refusal::new(StatusCode::CallTransactionDoesNotExist, vec![]),
-        Method::Message | Method::Publish | Method::Refer | Method::Subscribe => {
-            Refusal::new(StatusCode::MethodNotAllowed, vec![allow()])
+        Method::Message | Method::Publish | Method::Refer => {
+            Refusal::new(StatusCode::MethodNotAllowed, vec![allow(shared)])
         }
     };
     Counters::count(&shared.counters.refused_requests);
@@ -129,13 +141,67 @@ async fn inside(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result<(
         Method::Update => update(call, tx).await,
         Method::Bye => bye(call, tx).await,
         Method::Info => answer_info(&call, tx).await,
-        Method::Options => reply(&mut tx, StatusCode::OK, options_headers(), None).await,
-        // We send no reliable provisional response that one could confirm.
-        Method::PRack | Method::Cancel => {
+        Method::Options => {
+            reply(&mut tx, StatusCode::OK, options_headers(&call.shared), None).await
+        }
+        Method::PRack => prack(&call, tx).await,
+        Method::Subscribe => subscribe::inside(call, tx).await,
+        Method::Refer if call.shared.transfers => refer(call, tx).await,
+        Method::Cancel => {
             refuse(&mut tx, Refusal::new(StatusCode::CallTransactionDoesNotExist, vec![])).await
         }
-        _ => refuse(&mut tx, Refusal::new(StatusCode::MethodNotAllowed, vec![allow()])).await,
+        _ => {
+            let allow = allow(&call.shared);
+            refuse(&mut tx, Refusal::new(StatusCode::MethodNotAllowed, vec![allow])).await
+        }
     }
+}
+
+/// The peer has a provisional response of ours (RFC 3262 section 3).
+async fn prack(call: &CallCore, mut tx: Transaction) -> rsipstack::Result<()> {
+    let Some((number, invite, Method::Invite)) = tx.original.rack_value() else {
+        return refuse(&mut tx, Refusal::new(StatusCode::BadRequest, vec![])).await;
+    };
+    if !call.confirm_provisional(number, invite) {
+        let unknown = Refusal::new(StatusCode::CallTransactionDoesNotExist, vec![]);
+        return refuse(&mut tx, unknown).await;
+    }
+    // Its own offer, which it must not make before our answer, has none (RFC 3262 section 5).
+    match tx.original.body.is_empty() {
+        true => reply(&mut tx, StatusCode::OK, vec![], None).await,
+        false => refuse(&mut tx, Refusal::new(StatusCode::NotAcceptableHere, vec![])).await,
+    }
+}
+
+/// The peer wants somebody else called. Whether that may be its owner knows.
+async fn refer(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result<()> {
+    let refused = |status| Refusal::new(status, vec![]);
+    let Some((to, replaces)) = transfer::refer_to(&tx.original) else {
+        return refuse(&mut tx, refused(StatusCode::BadRequest)).await;
+    };
+    if !call.is_or_becomes_established().await {
+        return refuse(&mut tx, later()).await;
+    }
+    let Some(number) = call.begin_transfer() else {
+        return refuse(&mut tx, refused(StatusCode::RequestPending)).await;
+    };
+    let unwanted = transfer::wants_no_word(&tx.original);
+    let cseq = cseq_of(&tx.original).unwrap_or_default();
+    let handle = CallHandle { core: call.clone() };
+    let reports = Reports { handle, number, cseq, unwanted };
+    let (reply_to, answer) = oneshot::channel();
+    call.emit(CallEvent::Transfer(Transfer { to, replaces, reports, reply: reply_to }));
+    let status = match tokio::time::timeout(CHANGE_WITHIN, answer).await {
+        Ok(Ok(Ok(()))) => {
+            let no_word = || Header::Other("Refer-Sub".into(), "false".into());
+            let headers = unwanted.then(no_word).into_iter().collect();
+            return reply(&mut tx, StatusCode::Accepted, headers, None).await;
+        }
+        Ok(Ok(Err(status))) => status,
+        Ok(Err(_)) => Status::FORBIDDEN,
+        Err(_) => Status::SERVER_ERROR,
+    };
+    refuse(&mut tx, refused(status.wire())).await
 }
 
 async fn bye(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result<()> {
@@ -215,7 +281,8 @@ async fn reinvite(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result
         }
         None
     };
-    match tokio::time::timeout(TRANSACTION, acknowledged).await.ok().flatten() {
+    let within = call.shared.limits.transaction();
+    match tokio::time::timeout(within, acknowledged).await.ok().flatten() {
         Some(body) => {
             let answer = Some(body).filter(|body| !offered && !body.is_empty());
             call.emit(CallEvent::Confirmed { answer });
@@ -225,7 +292,8 @@ async fn reinvite(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result
         None => {
             debug!("a change of the session was not acknowledged");
             call.finish(Some(CallEvent::TimedOut));
-            call.dialog.bye().await
+            call.say_bye().await;
+            Ok(())
         }
     }
 }
@@ -254,7 +322,7 @@ async fn agree(
     let mut headers = timer_headers(timer);
     headers.push(Header::Contact(contact(call, tx).into()));
     headers.push(Header::ContentType("application/sdp".into()));
-    headers.extend(capabilities());
+    headers.extend(capabilities(&call.shared));
     Ok((headers, answer))
 }
 
@@ -332,12 +400,12 @@ fn options(shared: &Shared, request: &Request) -> Result<Vec<Header>, Refusal> {
     if !shared.is_ours(&request.uri) {
         return Err(Refusal::new(StatusCode::NotFound, vec![]));
     }
-    incoming::required(request)?;
-    Ok(options_headers())
+    incoming::required(shared, request)?;
+    Ok(options_headers(shared))
 }
 
-fn options_headers() -> Vec<Header> {
-    let mut headers = capabilities();
+fn options_headers(shared: &Shared) -> Vec<Header> {
+    let mut headers = capabilities(shared);
     headers.push(Header::Accept(ACCEPT.into()));
     headers
 }
@@ -382,6 +450,7 @@ pub(super) fn transport_of(tx: &Transaction) -> Transport {
 pub(super) async fn refuse(tx: &mut Transaction, refusal: Refusal) -> rsipstack::Result<()> {
     reply(tx, refusal.status, refusal.headers, None).await?;
     if tx.original.method == Method::Invite {
+        let within = tx.endpoint_inner.option.t1x64;
         let acknowledged = async {
             while let Some(message) = tx.receive().await {
                 if matches!(message, SipMessage::Request(request) if request.method == Method::Ack)
@@ -391,7 +460,7 @@ pub(super) async fn refuse(tx: &mut Transaction, refusal: Refusal) -> rsipstack:
             }
         };
         // A peer that never acknowledges is forgotten.
-        let _ = tokio::time::timeout(TRANSACTION, acknowledged).await;
+        let _ = tokio::time::timeout(within, acknowledged).await;
     }
     Ok(())
 }

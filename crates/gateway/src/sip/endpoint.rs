@@ -12,7 +12,7 @@ use rsipstack::dialog::DialogId;
 use rsipstack::dialog::dialog_layer::DialogLayer;
 use rsipstack::sip::{Auth, Host, Param, Scheme, Uri};
 use rsipstack::transaction::TransactionReceiver;
-use rsipstack::transaction::endpoint::EndpointInnerRef;
+use rsipstack::transaction::endpoint::{EndpointInnerRef, EndpointOption};
 use rsipstack::transport::udp::UdpConnection;
 use rsipstack::transport::{SipConnection, TransportLayer};
 use tokio::net::{TcpListener, UdpSocket};
@@ -27,9 +27,14 @@ use super::incoming::Incoming;
 use super::ladder::Inspector;
 use super::limit::{Limiter, RateLimit};
 use super::locate::Locator;
+use super::nat::ByFlow;
 use super::register::{Flow, Register};
 use super::stats::{Counters, SipStats};
+use super::subscribe::Watcher;
 use super::{Transport, dispatch, ingress, stream};
+
+/// What keeps a way open (RFC 5626 section 4.4.1).
+pub(super) const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
 /// Calls that wait to be taken by the owner of the endpoint; more are refused with 503.
 const INCOMING: usize = 64;
@@ -67,6 +72,20 @@ pub struct Limits {
     pub no_answer: Duration,
     /// How long a call of ours may ring.
     pub ringing: Duration,
+    /// How long a message and its answer are thought to take at least (T1 of RFC 3261): what is not
+    /// answered is sent again after it, and given up after [`Self::transaction`].
+    pub round_trip: Duration,
+    /// How often something is sent over a way that is kept open, so that a NAT on it stays so
+    /// (RFC 5626 section 4.4).
+    pub keep_alive: Duration,
+}
+
+impl Limits {
+    /// How long an answer, or its ACK, may take.
+    #[must_use]
+    pub fn transaction(&self) -> Duration {
+        self.round_trip * 64
+    }
 }
 
 impl Default for Limits {
@@ -79,6 +98,8 @@ impl Default for Limits {
             // Four retransmissions over UDP (0.5, 1.5, 3.5, 7.5 s).
             no_answer: Duration::from_secs(8),
             ringing: Duration::from_secs(90),
+            round_trip: Duration::from_millis(500),
+            keep_alive: Duration::from_secs(25),
         }
     }
 }
@@ -102,6 +123,8 @@ pub struct SipConfig {
     pub name_servers: Vec<SocketAddr>,
     /// Names that calls may be made to. Empty: any name, as every call ends here anyhow.
     pub domains: Vec<String>,
+    /// Whether calls may be handed on by peers: REFER and `Replaces` are refused otherwise.
+    pub transfers: bool,
     /// Who keeps what registers; without it nobody can.
     pub registers: Option<mpsc::Sender<Register>>,
     /// Who keeps what was said in calls; without it nothing is written down.
@@ -121,6 +144,7 @@ impl Default for SipConfig {
             announced: None,
             name_servers: Vec::new(),
             domains: Vec::new(),
+            transfers: false,
             registers: None,
             ladders: None,
             limits: Limits::default(),
@@ -137,6 +161,7 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) registers: Option<mpsc::Sender<Register>>,
+    pub(super) transfers: bool,
     pub(super) tls_client: Option<Arc<rustls::ClientConfig>>,
     pub(super) locator: Locator,
     pub(super) packets: Mutex<Limiter>,
@@ -144,11 +169,14 @@ pub(super) struct Shared {
     pub(super) known_requests: Mutex<Limiter>,
     announced: IpAddr,
     ports: Ports,
+    sockets: Vec<Arc<UdpSocket>>,
     local: Vec<(Transport, SocketAddr)>,
     domains: Vec<String>,
     calls: Mutex<HashMap<DialogId, Arc<CallCore>>>,
     streams: Mutex<HashMap<IpAddr, usize>>,
     open: Mutex<HashMap<Flow, Option<String>>>,
+    by_flow: Mutex<ByFlow>,
+    watchers: Mutex<HashMap<DialogId, Arc<Watcher>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -170,6 +198,15 @@ impl Shared {
     /// The streams that are open; those of ours with the name that they were opened by.
     pub(super) fn open(&self) -> MutexGuard<'_, HashMap<Flow, Option<String>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has subscribed to conferences, by the dialogs.
+    pub(super) fn watchers(&self) -> MutexGuard<'_, HashMap<DialogId, Arc<Watcher>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn by_flow(&self) -> MutexGuard<'_, ByFlow> {
+        self.by_flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a peer can still be reached the way that it came. Of datagrams nobody knows.
@@ -276,7 +313,12 @@ impl SipEndpoint {
         builder
             .with_transport_layer(layer)
             .with_cancel_token(stop.child_token())
-            .with_user_agent(&config.user_agent);
+            .with_user_agent(&config.user_agent)
+            .with_option(EndpointOption {
+                t1: config.limits.round_trip,
+                t1x64: config.limits.transaction(),
+                ..EndpointOption::default()
+            });
         if let Some(keeper) = config.ladders {
             let inspector = Inspector::new(announced, bound.local());
             builder.with_inspector(Box::new(inspector.clone()));
@@ -294,6 +336,7 @@ impl SipEndpoint {
             stop,
             incoming,
             registers: config.registers,
+            transfers: config.transfers,
             tls_client: config.certificates.and_then(|tls| tls.client),
             locator: Locator::new(&config.name_servers),
             packets: Mutex::new(Limiter::new(requests.times(PACKETS_PER_REQUEST))),
@@ -301,12 +344,15 @@ impl SipEndpoint {
             known_requests: Mutex::new(Limiter::new(requests.times(KNOWN_PER_REQUEST))),
             announced,
             ports: bound.ports(),
+            sockets: bound.udp.iter().map(|(socket, _)| socket.clone()).collect(),
             local: bound.local(),
             limits: config.limits,
             domains: config.domains,
             calls: Mutex::default(),
             streams: Mutex::default(),
             open: Mutex::default(),
+            by_flow: Mutex::default(),
+            watchers: Mutex::default(),
         });
         run(&shared, bound, acceptor, transactions);
         Ok((Self { shared }, receiver))
@@ -322,6 +368,32 @@ impl SipEndpoint {
     #[must_use]
     pub fn is_open(&self, flow: &Flow) -> bool {
         self.shared.is_open(flow)
+    }
+
+    /// Whether calls may be handed on by peers.
+    #[must_use]
+    pub fn hands_on(&self) -> bool {
+        self.shared.transfers
+    }
+
+    /// How often [`Self::keep_open`] is to be called.
+    #[must_use]
+    pub fn keep_alive(&self) -> Duration {
+        self.shared.limits.keep_alive
+    }
+
+    /// Keeps a way over datagrams open. Streams of ours keep themselves open.
+    pub fn keep_open(&self, transport: Transport, peer: SocketAddr) {
+        if transport != Transport::Udp {
+            return;
+        }
+        let of_its_kind = |socket: &&Arc<UdpSocket>| {
+            socket.local_addr().is_ok_and(|it| it.is_ipv4() == peer.is_ipv4())
+        };
+        if let Some(socket) = self.shared.sockets.iter().find(of_its_kind) {
+            // One that is lost is followed by the next.
+            let _ = socket.try_send_to(KEEP_ALIVE, peer);
+        }
     }
 
     /// Counters for the metrics.

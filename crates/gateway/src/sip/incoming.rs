@@ -13,14 +13,17 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info};
 
 use super::call::{Call, CallEvent, CallHandle};
-use super::core::{CallCore, Stage, cseq_of};
+use super::core::{CallCore, Peer, Stage, cseq_of};
 use super::dispatch::{
-    Refusal, capabilities, offer_of, refuse, takes_sdp, timer_headers, timer_of, transport_of,
+    Refusal, capabilities, extensions, offer_of, refuse, takes_sdp, timer_headers, timer_of,
+    transport_of,
 };
 use super::endpoint::Shared;
 use super::error::{CallError, CallErrorKind, CallId};
+use super::register::Flow;
 use super::session_timer::{Refresher, SessionExpires};
 use super::stats::{Counters, Slot};
+use super::transfer::Replaces;
 use super::{Status, Transport, loggable};
 
 /// The user part of our own address. What was dialled may hold a PIN, and is not repeated.
@@ -63,6 +66,10 @@ pub struct IncomingCall {
     pub secure: bool,
     /// The SDP offer; without one, accept with an offer of ours.
     pub offer: Option<Vec<u8>>,
+    /// The call that this one is to replace (RFC 3891): it takes its place once it is answered.
+    pub replaces: Option<CallHandle>,
+    /// Provisional responses have to be confirmed (RFC 3262).
+    reliable: bool,
     call: Option<Call>,
     timer: Option<SessionExpires>,
 }
@@ -93,17 +100,22 @@ impl IncomingCall {
         }
     }
 
-    /// Says that it rings (180).
+    /// Says that it rings (180), so that it comes through where the caller insists on that.
     ///
     /// # Errors
     /// [`CallErrorKind::Ended`].
     pub fn ringing(&self) -> Result<(), CallError> {
         let Some(call) = &self.call else { return Ok(()) };
         let core = waiting(call)?;
-        core.dialog.ringing(None, None).map_err(|error| CallError {
-            call: core.id.clone(),
-            reason: CallErrorKind::Stack(error.into()),
-        })
+        let rung = match (self.reliable, &self.offer) {
+            (false, _) => {
+                core.dialog.ringing(None, None).map_err(|it| CallErrorKind::Stack(it.into()))
+            }
+            (true, Some(_)) => core.ring_reliably(),
+            // It would have to carry our offer (RFC 3262 section 5); the answer is soon enough.
+            (true, None) => Ok(()),
+        };
+        rung.map_err(|reason| CallError { call: core.id.clone(), reason })
     }
 
     /// Answers with SDP: the answer to the caller's offer, or our own offer where it made none.
@@ -113,9 +125,12 @@ impl IncomingCall {
     pub fn accept(mut self, sdp: Vec<u8>) -> Result<Call, AcceptError> {
         let Some(call) = self.call.take() else { return Err(AcceptError::Answered) };
         let core = waiting(&call)?.clone();
-        let mut headers = capabilities();
+        let mut headers = capabilities(&core.shared);
         headers.extend(timer_headers(self.timer));
         headers.push(Header::ContentType("application/sdp".into()));
+        // Whoever wants to know who else is there may subscribe (RFC 4579 section 3.1).
+        let contact = core.shared.contact(CONTACT_USER, self.transport);
+        headers.push(Header::Contact(format!("<{contact}>;isfocus").into()));
         core.set_local_sdp(sdp.clone());
         core.dialog.accept(Some(headers), Some(sdp)).map_err(|error| CallError {
             call: core.id.clone(),
@@ -222,12 +237,13 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
     if !shared.is_ours(&request.uri) {
         return Err(Refusal::new(StatusCode::NotFound, vec![]));
     }
-    required(request)?;
+    required(shared, request)?;
     if !takes_sdp(request) {
         return Err(Refusal::new(StatusCode::NotAcceptable, vec![]));
     }
     let offer = offer_of(request)?;
     let timer = timer_of(request)?;
+    let replaces = replaced(shared, request)?;
     let cseq = cseq_of(request).ok_or_else(bad)?;
     let id = DialogId::try_from(tx).map_err(|_| bad())?;
     // The same request by two ways (RFC 3261 section 8.2.2.2).
@@ -254,7 +270,9 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
         .dialogs
         .get_or_create_server_invite(tx, states, None, Some(contact))
         .map_err(|_| bad())?;
-    let (core, events) = CallCore::new(shared.clone(), dialog.clone(), slot, cseq);
+    let flow = Some(Flow { transport, peer: source });
+    let peer = Peer { remote_cseq: cseq, flow, credentials: None };
+    let (core, events) = CallCore::new(shared.clone(), dialog.clone(), slot, peer);
     core.register(dialog.id());
     core.learn_allow(request);
     tokio::spawn(core.clone().watch(watched));
@@ -273,6 +291,8 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
         transport,
         secure: transport == Transport::Tls,
         offer,
+        replaces,
+        reliable: request.header_contains_token("Require", "100rel"),
         call: Some(call),
         timer,
     };
@@ -280,7 +300,8 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
 }
 
 /// Refuses extensions that the caller insists on and we lack (RFC 3261 section 8.2.2.3).
-pub(super) fn required(request: &Request) -> Result<(), Refusal> {
+pub(super) fn required(shared: &Shared, request: &Request) -> Result<(), Refusal> {
+    let known = extensions(shared);
     let lacking: Vec<_> = request
         .headers
         .iter()
@@ -290,13 +311,36 @@ pub(super) fn required(request: &Request) -> Result<(), Refusal> {
         })
         .flatten()
         .map(str::trim)
-        .filter(|option| !option.is_empty() && !option.eq_ignore_ascii_case("timer"))
+        .filter(|option| {
+            !option.is_empty() && !known.iter().any(|it| it.eq_ignore_ascii_case(option))
+        })
         .collect();
     if lacking.is_empty() {
         return Ok(());
     }
     let unsupported = Header::Unsupported(lacking.join(", ").into());
     Err(Refusal::new(StatusCode::BadExtension, vec![unsupported]))
+}
+
+/// The call that this one is to replace, where calls may be handed on; else it is one like any other
+/// (RFC 3891 section 3).
+fn replaced(shared: &Shared, request: &Request) -> Result<Option<CallHandle>, Refusal> {
+    let refused = |status| Err(Refusal::new(status, vec![]));
+    if !shared.transfers {
+        return Ok(None);
+    }
+    let Replaces { call, to, from, early_only } = match Replaces::of(request) {
+        None => return Ok(None),
+        Some(None) => return refused(StatusCode::BadRequest),
+        Some(Some(replaces)) => replaces,
+    };
+    let id = DialogId { call_id: call, local_tag: to, remote_tag: from };
+    let found = shared.calls().get(&id).cloned();
+    match found.map(|core| (core.stage(), core)) {
+        Some((Stage::Confirmed, _)) if early_only => refused(StatusCode::BusyHere),
+        Some((Stage::Confirmed, core)) => Ok(Some(CallHandle { core })),
+        _ => refused(StatusCode::CallTransactionDoesNotExist),
+    }
 }
 
 /// Where a request came from: the stream's other end, or what we noted in its Via.

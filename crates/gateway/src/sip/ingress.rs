@@ -13,11 +13,11 @@ use rsipstack::transport::SipConnection;
 use tokio::net::UdpSocket;
 use tracing::debug;
 
-use super::Transport;
 use super::dispatch::allow;
 use super::endpoint::Shared;
 use super::framing::MAX_MESSAGE;
 use super::stats::Counters;
+use super::{Transport, nat};
 
 /// Header lines in one message; more is no telephone.
 const MAX_HEADERS: usize = 256;
@@ -63,7 +63,10 @@ pub(super) async fn accept(
 ) {
     let refusal = match read(raw) {
         Ok(message) => match received_from(message, source, transport) {
-            Some(message) => return pass(shared, message, connection, source, transport).await,
+            Some(message) => {
+                let message = nat::mend(message, source, transport, &shared.by_flow());
+                return pass(shared, message, connection, source, transport).await;
+            }
             None => None,
         },
         Err(refusal) => refusal,
@@ -219,7 +222,7 @@ async fn refuse(
             *to = to.clone().with_tag(make_tag());
         }
     }
-    response.headers.push(allow());
+    response.headers.push(allow(shared));
     if let Err(error) = connection.send(response.into(), None).await {
         debug!(%error, "a refusal could not be sent");
     }

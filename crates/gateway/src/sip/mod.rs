@@ -24,19 +24,23 @@ mod ingress;
 mod ladder;
 mod limit;
 mod locate;
+mod nat;
 mod proof;
 mod register;
 mod request;
 mod session_timer;
 mod stats;
 mod stream;
+mod subscribe;
+mod transfer;
+mod within;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use conference::telephony;
 
-pub use self::call::{Call, CallEvent, CallHandle, FailureKind, ReOffer, Tone};
+pub use self::call::{Advice, Call, CallEvent, CallHandle, FailureKind, ReOffer, Tone};
 pub use self::dial::{Dial, Hop, Target};
 pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
@@ -47,6 +51,8 @@ pub use self::proof::{Challenge, Credentials, Proof};
 pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
 pub use self::request::{AskError, Registering};
 pub use self::stats::SipStats;
+pub use self::subscribe::{Subscription, Wanted};
+pub use self::transfer::{Reports, Transfer};
 
 /// A directive for the log filter that keeps the SIP library from logging messages whole.
 pub const LOG_DIRECTIVE: &str = "rsipstack=error";
@@ -120,6 +126,8 @@ impl Status {
     pub const FORBIDDEN: Self = Self(403);
     /// No such meeting.
     pub const NOT_FOUND: Self = Self(404);
+    /// The call that it is about is not there.
+    pub const NO_SUCH_CALL: Self = Self(481);
     /// Not now.
     pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
     /// Busy, or full.

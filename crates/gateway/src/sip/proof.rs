@@ -5,8 +5,6 @@ use conference::random_id;
 use conference::telephony::DigestChallenge;
 use rsipstack::sip::{Header, Response, StatusCode};
 
-use super::error::CallId;
-
 /// Challenges that are read of one response.
 const MAX_CHALLENGES: usize = 8;
 
@@ -59,22 +57,20 @@ impl Challenge {
     }
 }
 
-/// Proves who we are in a call that is made again. Its `Debug` has no password in it.
+/// Proves who we are in a request that is made again. Its `Debug` has no password in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// The call.
-    pub(super) call: CallId,
     proxy: bool,
     digest: DigestChallenge,
-    credentials: Credentials,
+    pub(super) credentials: Credentials,
 }
 
 impl Proof {
-    /// For the call that was asked; `None` where it was asked nothing that can be answered.
+    /// For what was asked; `None` where that is nothing that can be answered.
     #[must_use]
-    pub fn new(call: &CallId, challenge: Challenge, credentials: Credentials) -> Option<Self> {
+    pub fn new(challenge: Challenge, credentials: Credentials) -> Option<Self> {
         let Challenge { proxy, digest } = challenge;
-        Some(Self { call: call.clone(), proxy, digest: digest?, credentials })
+        Some(Self { proxy, digest: digest?, credentials })
     }
 
     /// The header that shows it, of a request of this method to this URI.

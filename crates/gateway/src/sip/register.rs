@@ -130,7 +130,8 @@ pub enum RegisterAnswer {
 /// Answers a REGISTER, if somebody keeps what is registered.
 pub(super) async fn register(shared: &Arc<Shared>, mut tx: Transaction) -> rsipstack::Result<()> {
     let Some(registers) = &shared.registers else {
-        return refuse(&mut tx, Refusal::new(StatusCode::MethodNotAllowed, vec![allow()])).await;
+        return refuse(&mut tx, Refusal::new(StatusCode::MethodNotAllowed, vec![allow(shared)]))
+            .await;
     };
     let registration = match read(shared, &tx) {
         Ok(registration) => registration,
@@ -147,7 +148,7 @@ pub(super) async fn register(shared: &Arc<Shared>, mut tx: Transaction) -> rsips
     }
     let refusal = match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(Ok(RegisterAnswer::Done(bindings))) => {
-            let headers = done(bindings, path);
+            let headers = done(shared, bindings, path);
             return reply(&mut tx, StatusCode::OK, headers, None).await;
         }
         Ok(Ok(RegisterAnswer::Challenge { realm, nonce, algorithm, stale })) => {
@@ -170,8 +171,8 @@ pub(super) async fn register(shared: &Arc<Shared>, mut tx: Transaction) -> rsips
     refuse(&mut tx, refusal).await
 }
 
-fn done(bindings: Vec<(String, u32)>, path: Vec<String>) -> Vec<Header> {
-    let mut headers = capabilities();
+fn done(shared: &Shared, bindings: Vec<(String, u32)>, path: Vec<String>) -> Vec<Header> {
+    let mut headers = capabilities(shared);
     headers.extend(
         bindings
             .into_iter()
@@ -188,7 +189,7 @@ fn read(shared: &Shared, tx: &Transaction) -> Result<Registration, Refusal> {
     if !shared.is_ours(&request.uri) {
         return Err(Refusal::new(StatusCode::NotFound, vec![]));
     }
-    required(request)?;
+    required(shared, request)?;
     let to = request.to_header().and_then(|to| to.typed()).map_err(|_| bad())?;
     let transport = transport_of(tx);
     let peer = source_of(tx, transport).ok_or_else(bad)?;

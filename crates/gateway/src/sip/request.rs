@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conference::random_id;
 use rsipstack::sip::prelude::HeadersExt;
-use rsipstack::sip::{Header, Host, Method, Request, Response, SipMessage, Uri};
+use rsipstack::sip::{Header, Host, Method, Request, Response, SipMessage, Uri, typed};
 use rsipstack::transaction::key::{TransactionKey, TransactionRole};
 use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transaction::{make_tag, make_via_branch};
@@ -79,7 +79,7 @@ impl SipEndpoint {
         let shared = &self.shared;
         let uri = uri(&format!("sip:{domain}"))?;
         let from = shared.contact("plenum", server.transport);
-        let head = Head { method: Method::Options, from, to: uri.clone(), uri };
+        let head = Head::outside(Method::Options, uri.clone(), from, uri);
         let call = CallId(random_id(""));
         let accept = vec![Header::Accept("application/sdp".into())];
         let asked = ask(shared, server, head, (&call, 1), accept);
@@ -127,11 +127,10 @@ async fn register(
         let mut headers = vec![
             Header::Contact(format!("<{contact}>;expires={expires}").into()),
             Header::Expires(expires.to_string().into()),
-            allow(),
+            allow(shared),
         ];
         headers.extend(proof.as_ref().map(|it| it.header("REGISTER", &registrar.to_string())));
-        let head =
-            Head { method: Method::Register, uri: registrar, from: address.clone(), to: address };
+        let head = Head::outside(Method::Register, registrar, address.clone(), address);
         let response = ask(shared, server, head, (&call, sequence), headers).await?;
         sequence += 1;
         match response.status_code.code() {
@@ -141,7 +140,7 @@ async fn register(
                 if proof.is_some() && !challenge.is_stale() {
                     return Err(AskError::WrongPassword);
                 }
-                let new = Proof::new(&call, challenge, credentials.clone());
+                let new = Proof::new(challenge, credentials.clone());
                 proof = Some(new.ok_or(AskError::UnknownChallenge)?);
             }
             423 => {
@@ -184,11 +183,21 @@ fn uri(text: &str) -> Result<Uri, AskError> {
 }
 
 /// The lines that say what is asked of whom.
-struct Head {
-    method: Method,
-    uri: Uri,
-    from: Uri,
-    to: Uri,
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) from: typed::From,
+    pub(super) to: typed::To,
+}
+
+impl Head {
+    /// Outside of any call, where nobody has answered yet.
+    fn outside(method: Method, uri: Uri, from: Uri, to: Uri) -> Self {
+        let from = Uri { params: Vec::new(), ..from };
+        let from = typed::From { display_name: None, uri: from, params: Vec::new() };
+        let to = typed::To { display_name: None, uri: to, params: Vec::new() };
+        Self { method, uri, from: from.with_tag(make_tag()), to }
+    }
 }
 
 /// One request to its final response. Its transaction ends with its caller's patience.
@@ -199,32 +208,45 @@ async fn ask(
     (call, sequence): (&CallId, u32),
     more: Vec<Header>,
 ) -> Result<Response, AskError> {
-    let silent = |error: &dyn std::fmt::Display| {
-        debug!(to = %server.address, transport = %server.transport, %error, "a request is not sent");
-        AskError::Silent
-    };
     let Located { transport, address, host } = server;
     if !shared.can_dial(*transport) {
-        return Err(silent(&"its transport is switched off"));
+        debug!(to = %address, %transport, "a request is not sent: its transport is switched off");
+        return Err(AskError::Silent);
     }
-    stream::connected(shared, *transport, *address, host).await.map_err(|error| silent(&error))?;
+    if let Err(error) = stream::connected(shared, *transport, *address, host).await {
+        debug!(to = %address, %transport, %error, "a request is not sent");
+        return Err(AskError::Silent);
+    }
     let request = request(shared, server, head, (call, sequence), more);
+    exchange(shared, server, request).await.ok_or(AskError::Silent)
+}
+
+/// Sends a request where a stream is open if one is needed, and waits for its final response.
+pub(super) async fn exchange(
+    shared: &Shared,
+    server: &Located,
+    request: Request,
+) -> Option<Response> {
+    let unsent = |error: &rsipstack::Error| {
+        debug!(to = %server.address, transport = %server.transport, %error, "a request is not sent");
+    };
     let key = TransactionKey::from_request(&request, TransactionRole::Client);
-    let key = key.map_err(|error| silent(&error))?;
+    let key = key.inspect_err(unsent).ok()?;
     let mut transaction = Transaction::new_client(key, request, shared.endpoint.clone(), None);
-    transaction.destination = Some(transport.sip_addr(*address));
-    transaction.send().await.map_err(|error| silent(&error))?;
+    transaction.destination = Some(server.transport.sip_addr(server.address));
+    transaction.send().await.inspect_err(unsent).ok()?;
     while let Some(message) = transaction.receive().await {
         if let SipMessage::Response(response) = message
             && response.status_code.code() >= 200
         {
-            return Ok(response);
+            return Some(response);
         }
     }
-    Err(AskError::Silent)
+    None
 }
 
-fn request(
+/// A request as we write it.
+pub(super) fn request(
     shared: &Shared,
     server: &Located,
     head: Head,
@@ -233,16 +255,12 @@ fn request(
 ) -> Request {
     let Head { method, uri, from, to } = head;
     let us = shared.contact("plenum", server.transport).host_with_port;
-    let via = rsipstack::sip::typed::Via {
+    let via = typed::Via {
         version: rsipstack::sip::Version::V2,
         transport: server.transport.wire(),
         uri: us.into(),
         params: vec![make_via_branch(), rsipstack::sip::Param::Rport(None)],
     };
-    let from = Uri { params: Vec::new(), ..from };
-    let from = rsipstack::sip::typed::From { display_name: None, uri: from, params: Vec::new() };
-    let from = from.with_tag(make_tag());
-    let to = rsipstack::sip::typed::To { display_name: None, uri: to, params: Vec::new() };
     let id = Some(call.as_str().to_owned().into());
     let mut request = shared.endpoint.make_request(method, uri, via, from, to, seq, id);
     for header in more {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Transport;
-use super::endpoint::Shared;
+use super::endpoint::{KEEP_ALIVE, Shared};
 use super::framing::{Frame, Framer};
 use super::ingress;
 use super::register::Flow;
@@ -191,6 +191,8 @@ async fn serve<S>(
 struct Open<S> {
     reader: tokio::io::ReadHalf<S>,
     writer: tokio::io::WriteHalf<S>,
+    /// We have opened it, and keep it open.
+    ours: bool,
     connection: SipConnection,
     outgoing: mpsc::Receiver<TransportEvent>,
     /// Its end tells the library that the stream is gone.
@@ -220,9 +222,10 @@ where
     );
     let connection = SipConnection::from(channel.await.ok()?);
     shared.endpoint.transport_layer.add_connection(connection.clone());
+    let ours = name.is_some();
     shared.open().insert(Flow { transport, peer }, name);
     let (reader, writer) = tokio::io::split(stream);
-    Some(Open { reader, writer, connection, outgoing, _alive: alive, closed })
+    Some(Open { reader, writer, ours, connection, outgoing, _alive: alive, closed })
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Open<S> {
@@ -233,7 +236,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Open<S> {
         transport: Transport,
         slot: StreamSlot,
     ) {
-        let Self { mut reader, mut writer, connection, mut outgoing, _alive, closed } = self;
+        let Self { mut reader, mut writer, ours, connection, mut outgoing, _alive, closed } = self;
+        let pause = shared.limits.keep_alive;
+        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + pause, pause);
         let (pongs, mut pong) = mpsc::channel::<()>(1);
         let write = async {
             loop {
@@ -244,6 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Open<S> {
                         None => return,
                     },
                     Some(()) = pong.recv() => b"\r\n".to_vec(),
+                    _ = keep_alive.tick(), if ours => KEEP_ALIVE.to_vec(),
                 };
                 let written = async {
                     writer.write_all(&bytes).await?;

@@ -65,6 +65,13 @@ impl Trunks {
         }
     }
 
+    /// A server wants to be left alone for a while.
+    pub(crate) fn spare(&self, trunk: &RecordId, server: Way, pause: Duration) {
+        if let Some(entry) = self.lock().get_mut(trunk) {
+            entry.spare(server, Instant::now() + pause);
+        }
+    }
+
     /// The trunk whose registration a call comes over: by the user part that only its registrar knows,
     /// or by the address of the server where we are registered.
     pub(crate) fn over_registration(&self, call: &IncomingCall) -> Option<(RecordId, bool)> {
@@ -132,7 +139,8 @@ impl Watch {
             return;
         }
         let mut register_at = always.then(Instant::now);
-        loop {
+        let mut alive = tokio::time::interval(self.shared.endpoint.keep_alive());
+        'looks: loop {
             let servers = self.servers().await;
             if let Some(seconds) = self.trunk.check_seconds {
                 let period = Duration::from_secs(seconds.into());
@@ -147,13 +155,25 @@ impl Watch {
             let next = next.map_or(LONG, |at| at.saturating_duration_since(Instant::now()));
             // A name that was not found, and a call that found a server silent, are soon looked at.
             let soon = if servers.is_empty() { LOOK_AGAIN } else { LONG };
-            tokio::select! {
-                () = tokio::time::sleep(next.min(soon)) => {}
-                () = self.stop.cancelled() => break,
-                () = self.shared.stop.cancelled() => break,
+            let look_again = tokio::time::Instant::now() + next.min(soon);
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(look_again) => break,
+                    _ = alive.tick() => self.keep_open(),
+                    () = self.stop.cancelled() => break 'looks,
+                    () = self.shared.stop.cancelled() => break 'looks,
+                }
             }
         }
         self.take_off().await;
+    }
+
+    /// Keeps the way open by which the registrar sends us calls.
+    fn keep_open(&self) {
+        let registrar = self.with(|entry| entry.registered_at(Instant::now())).flatten();
+        if let Some((transport, peer)) = registrar {
+            self.shared.endpoint.keep_open(transport, peer);
+        }
     }
 
     /// The trunk's servers, all of its hosts'.

@@ -59,6 +59,8 @@ struct Server {
     /// When it is to be asked; `None`: nobody asks it, or it was never asked.
     check_at: Option<Instant>,
     checked: bool,
+    /// Until when it wants to be left alone.
+    spared: Option<Instant>,
 }
 
 impl Entries {
@@ -162,8 +164,9 @@ impl Entry {
     pub(super) fn is_down(&self, way: Way, now: Instant) -> bool {
         let server = self.servers.iter().find(|it| it.way == way);
         server.is_some_and(|it| {
+            let spared = it.spared.is_some_and(|until| now < until);
             let lately = it.since.is_some_and(|at| now.saturating_duration_since(at) < DOWN_FOR);
-            it.reach == Reach::Down && (it.checked || lately)
+            spared || (it.reach == Reach::Down && (it.checked || lately))
         })
     }
 
@@ -188,6 +191,13 @@ impl Entry {
         let news = server.reach != before;
         self.measure();
         news
+    }
+
+    /// It is too busy for calls until then, whether or not it answers.
+    pub(super) fn spare(&mut self, way: Way, until: Instant) {
+        if let Some(server) = self.servers.iter_mut().find(|it| it.way == way) {
+            server.spared = Some(until);
+        }
     }
 
     pub(super) fn is_due(&self, way: Way, now: Instant) -> bool {
@@ -238,14 +248,19 @@ impl Entry {
 
     /// The server that may send us calls over our registration.
     pub(super) fn registrar(&self, now: Instant) -> Option<IpAddr> {
-        self.remains(now)?;
-        self.enrolled.as_ref().map(|it| it.way.1.ip())
+        self.registered_at(now).map(|it| it.1.ip())
     }
 
     /// Whether we are registered where nobody answers any more, and could be elsewhere.
     pub(super) fn registrar_is_down(&self, now: Instant) -> bool {
         let down = self.enrolled.as_ref().is_some_and(|it| self.is_down(it.way, now));
         down && self.servers.iter().any(|it| !self.is_down(it.way, now))
+    }
+
+    /// Where we are registered.
+    pub(super) fn registered_at(&self, now: Instant) -> Option<Way> {
+        self.remains(now)?;
+        self.enrolled.as_ref().map(|it| it.way)
     }
 
     pub(super) fn take_registrar(&mut self, now: Instant) -> Option<Way> {
@@ -282,6 +297,7 @@ impl Server {
             failures: 0,
             check_at: None,
             checked: false,
+            spared: None,
         }
     }
 }
@@ -348,6 +364,16 @@ mod tests {
         entry.found(way(1), Err(AskError::Silent), now);
         assert!(entry.is_down(way(1), now + Duration::from_secs(59)));
         assert!(!entry.is_down(way(1), now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_server_that_wants_to_be_left_alone_is_passed_over_though_it_answers() {
+        let (mut entry, now) = (entry(), Instant::now());
+        entry.found(way(1), Err(AskError::Silent), now);
+        entry.spare(way(1), now + Duration::from_secs(600));
+        entry.found(way(1), Ok(()), now);
+        assert!(entry.is_down(way(1), now + Duration::from_secs(599)));
+        assert!(!entry.is_down(way(1), now + Duration::from_secs(600)));
     }
 
     #[test]

@@ -96,7 +96,8 @@ async fn attend(mut incoming: IncomingCall, notes: mpsc::UnboundedSender<String>
     match user.as_str() {
         "busy" => return incoming.reject(Status::BUSY_HERE, Some("in a \"meeting\"\r\n")),
         "lost" => return drop(incoming),
-        _ => incoming.ringing().unwrap(),
+        // Whoever has given up already hears nothing.
+        _ => incoming.ringing().unwrap_or_default(),
     }
     if user == "ring" || user == "early" {
         // An early call is answered once its peer has asked for a picture.
@@ -140,6 +141,8 @@ pub fn name(event: &CallEvent) -> String {
         CallEvent::ReOffer(offer) => format!("offer {}", text(&offer.sdp)),
         CallEvent::Dtmf(tone) => format!("tone {} {}", tone.digit, tone.duration_ms),
         CallEvent::PictureFastUpdate => "picture".to_owned(),
+        CallEvent::Transfer(_) => "transfer".to_owned(),
+        CallEvent::Subscribed(_) => "subscribed".to_owned(),
         CallEvent::Cancelled => "cancelled".to_owned(),
         CallEvent::Bye { reason } => format!("bye {}", reason.as_deref().unwrap_or("none")),
         CallEvent::TimedOut => "timed out".to_owned(),

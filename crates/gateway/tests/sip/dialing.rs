@@ -10,16 +10,8 @@ use crate::raw::Peer;
 
 fn dial(to: String) -> Dial {
     Dial {
-        to,
-        from: "board".to_owned(),
         display_name: Some("The \"Board\"\r\nX: y".to_owned()),
-        offer: SDP.into(),
-        transport: None,
-        flow: None,
-        route: Vec::new(),
-        next_hop: None,
-        no_answer: None,
-        proof: None,
+        ..Dial::new(to, "board".to_owned(), SDP.into())
     }
 }
 

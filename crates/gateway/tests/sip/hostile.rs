@@ -67,7 +67,7 @@ async fn what_is_not_for_us_is_refused_by_its_kind() {
     let server = bridge.address(Transport::Udp);
     for (method, status) in [
         ("REGISTER", 405),
-        ("SUBSCRIBE", 405),
+        ("SUBSCRIBE", 403),
         ("MESSAGE", 405),
         ("REFER", 405),
         ("INFO", 481),
@@ -97,10 +97,10 @@ async fn what_is_not_for_us_is_refused_by_its_kind() {
         assert_eq!(peer.answer(1, "OPTIONS").await.status(), status, "{domain}");
     }
     let mut peer = Peer::new(server, "room").await;
-    peer.extra = "Require: 100rel, timer\r\n".to_owned();
+    peer.extra = "Require: x-other, timer\r\n".to_owned();
     peer.send("INVITE", 1, SDP).await;
     let refused = peer.answer(1, "INVITE").await;
-    assert_eq!((refused.status(), refused.header("Unsupported")), (420, Some("100rel")));
+    assert_eq!((refused.status(), refused.header("Unsupported")), (420, Some("x-other")));
     let mut peer = Peer::new(server, "room").await;
     peer.extra = "Content-Type: text/plain\r\n".to_owned();
     peer.send("INVITE", 1, "hello").await;

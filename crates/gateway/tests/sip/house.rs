@@ -8,7 +8,7 @@ use conference::Conference;
 use conference::access::{Directory, MeetingSettings};
 use conference::kept::Keeper;
 use conference::store::Kind;
-use gateway::sip::{SipConfig, Transport};
+use gateway::sip::{TlsConfig, Transport};
 use gateway::{Gateway, GatewayConfig, MediaRules};
 use mcu::{Mcu, McuConfig};
 use room::{Act, Actor, Command};
@@ -33,7 +33,7 @@ pub struct House {
 impl House {
     /// With the meeting as it is changed here.
     pub async fn with(change: impl FnOnce(&mut MeetingSettings)) -> Self {
-        Self::start(change, None, Vec::new()).await
+        Self::start(change, None, |_| {}).await
     }
 
     /// With these trunks and dial rules, each with its id and its body.
@@ -41,15 +41,47 @@ impl House {
         Self::asking(records, Vec::new()).await
     }
 
+    /// The same, where calls may be handed on, and made to this machine.
+    pub async fn handing_on() -> Self {
+        Self::configured(|config| {
+            config.sip.transfers = true;
+            config.allow_dial = vec!["127.0.0.1".parse().unwrap()];
+        })
+        .await
+    }
+
+    /// With these trunks, to whose registrars something is sent all the time.
+    pub async fn keeping_open(records: &[(Kind, &str, String)]) -> Self {
+        let often = |config: &mut GatewayConfig| {
+            config.sip.limits.keep_alive = Duration::from_millis(50);
+        };
+        Self::start(|_| {}, Some(keeper(records)), often).await
+    }
+
+    /// With these records, over TLS as well, where these certificates are trusted.
+    pub async fn trusting(records: &[(Kind, &str, String)], certificates: TlsConfig) -> Self {
+        let over_tls = |config: &mut GatewayConfig| {
+            config.sip.certificates = Some(certificates);
+            config.sip.tls = vec![loopback()];
+        };
+        Self::start(|_| {}, Some(keeper(records)), over_tls).await
+    }
+
+    /// With this configuration.
+    pub async fn configured(configure: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::start(|_| {}, Some(keeper(&[])), configure).await
+    }
+
     /// The same, and these name servers.
     pub async fn asking(records: &[(Kind, &str, String)], name_servers: Vec<SocketAddr>) -> Self {
-        Self::start(|_| {}, Some(keeper(records)), name_servers).await
+        let ask = |config: &mut GatewayConfig| config.sip.name_servers = name_servers;
+        Self::start(|_| {}, Some(keeper(records)), ask).await
     }
 
     async fn start(
         change: impl FnOnce(&mut MeetingSettings),
         keeper: Option<Keeper>,
-        name_servers: Vec<SocketAddr>,
+        configure: impl FnOnce(&mut GatewayConfig),
     ) -> Self {
         sfu::transport::webrtc::init_crypto();
         let shard = sfu::driver::start(&ShardConfig {
@@ -62,11 +94,12 @@ impl House {
         let meeting = MeetingId::parse("board").unwrap();
         let mut settings = MeetingSettings::open(meeting.clone());
         change(&mut settings);
+        let meeting = settings.id.clone();
         let directory = Arc::new(Directory::new([settings], false));
         let ports = PortRange::new(MEDIA.into(), 29_000, 29_900);
         let conference = Conference::new(directory, vec![shard.unwrap()], Arc::new(mcu), ports);
-        let gateway = GatewayConfig {
-            sip: SipConfig { name_servers, ..config() },
+        let mut gateway = GatewayConfig {
+            sip: config(),
             announced: vec![Ipv4Addr::LOCALHOST.into()],
             media: MediaRules {
                 srtp: SrtpPolicy::Optional,
@@ -74,10 +107,13 @@ impl House {
                 picture: VideoCap { width: 1280, height: 720, fps: 30 },
                 video_bitrate: 1_000_000,
                 layout: LegLayout::Grid,
+                codecs: Vec::new(),
             },
             allow_dial: Vec::new(),
+            outbound_proxy: None,
             reception: true,
         };
+        configure(&mut gateway);
         let gateway = Gateway::start(gateway, conference.clone(), keeper).await.unwrap();
         Self { gateway, conference, meeting }
     }
@@ -89,9 +125,13 @@ impl House {
 
     /// One that calls this user.
     pub async fn calls(&self, user: &'static str) -> Peer {
+        Peer::new(self.address(), user).await
+    }
+
+    /// Where it is called over UDP.
+    pub fn address(&self) -> SocketAddr {
         let addresses = self.gateway.local_addrs();
-        let udp = addresses.iter().find(|it| it.0 == Transport::Udp).unwrap().1;
-        Peer::new(udp, user).await
+        addresses.iter().find(|it| it.0 == Transport::Udp).unwrap().1
     }
 
     /// A room system whose call was answered.

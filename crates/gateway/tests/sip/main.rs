@@ -3,21 +3,26 @@
 // Helpers of tests may fail like tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod again;
 mod bridge;
 mod content;
 mod dialing;
 mod enrolment;
 mod flood;
+mod glare;
+mod handed_on;
 mod hostile;
 mod house;
 mod kept;
 mod limits;
 mod lobby;
 mod names;
+mod nat;
 mod onward;
 mod peers;
 mod raw;
 mod reception;
+mod roster;
 mod scripted;
 mod torture;
 mod trunks;

@@ -75,16 +75,7 @@ async fn who_gives_up_is_taken_back_and_who_hangs_up_hangs_both_up() {
             let bye = next(&exchange, |it| it.first_line().starts_with("BYE ")).await;
             exchange.respond(&bye, "200 OK", "").await;
         } else {
-            // Within the call, from the exchange's side.
-            let (from, to) = (invite.header("To").unwrap(), invite.header("From").unwrap());
-            let (call_id, local) =
-                (invite.header("Call-ID").unwrap(), exchange.socket.local_addr().unwrap());
-            let bye = format!(
-                "BYE sip:plenum@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK-over\r\n\
-                 From: {from};tag=raw\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: 7 BYE\r\n\
-                 Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-                server = exchange.server,
-            );
+            let bye = exchange.within(&invite, "BYE", 7, "", "");
             exchange.send_raw(bye.as_bytes()).await;
             next(&exchange, |it| it.status() == 200).await;
             let bye = next(&caller, |it| it.first_line().starts_with("BYE ")).await;

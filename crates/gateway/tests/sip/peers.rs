@@ -1,27 +1,28 @@
 //! Real peers: sipp and sipsak, which the set-up script installs.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
-use gateway::sip::Transport;
+use conference::{Dialler as _, LegState};
+use gateway::sip::{CallEvent, Dial, Transport};
 use tokio::process::Command;
 
-use crate::bridge::{Bridge, config, loopback};
+use crate::bridge::{Bridge, SDP, config, loopback};
+use crate::house::House;
+use crate::trunks::{becomes, city, dial, with_password};
 
 /// Calls, and how many at once, in the runs of a scenario.
 const CALLS: &str = "20";
 
-async fn sipp(bridge: &Bridge, user: &str, transport: Transport, scenario: &[&str]) {
-    let server = bridge.address(transport);
-    let directory = std::env::temp_dir().join(format!("plenum-sipp-{}-{user}", std::process::id()));
+/// Runs sipp until its calls are done.
+async fn sipp(name: &str, port: u16, transport: Transport, arguments: &[&str]) {
+    let directory = std::env::temp_dir().join(format!("plenum-sipp-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let mode = if transport == Transport::Udp { "u1" } else { "t1" };
-    let port = free_port().to_string();
     let output = Command::new("sipp")
-        .args(scenario)
-        .args([&server.to_string(), "-s", user, "-m", CALLS, "-l", CALLS, "-r", "50"])
-        .args(["-i", "127.0.0.1", "-p", &port, "-t", mode, "-d", "100", "-nostdin"])
+        .args(arguments)
+        .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-t", mode, "-d", "100", "-nostdin"])
         .args(["-timeout", "30s", "-timeout_error", "-trace_err", "-error_file", "errors.log"])
         .current_dir(&directory)
         .stdin(Stdio::null())
@@ -33,8 +34,24 @@ async fn sipp(bridge: &Bridge, user: &str, transport: Transport, scenario: &[&st
     std::fs::remove_dir_all(&directory).unwrap();
     let screen = String::from_utf8_lossy(&output.stdout);
     let tail: Vec<_> = screen.lines().rev().take(40).collect();
-    assert!(output.status.success(), "sipp: {:?}\n{errors}\n{tail:#?}", output.status);
-    bridge.idle().await;
+    assert!(output.status.success(), "sipp {name}: {:?}\n{errors}\n{tail:#?}", output.status);
+}
+
+/// Has sipp call a user of ours twenty times.
+async fn calls(server: SocketAddr, user: &str, transport: Transport, scenario: &[&str]) {
+    let server = server.to_string();
+    let many = [&server, "-s", user, "-m", CALLS, "-l", CALLS, "-r", "50"];
+    let name = format!("{user}-{}", scenario.len());
+    sipp(&name, free_port(), transport, &[scenario, &many].concat()).await;
+}
+
+/// sipp that takes one call and does with it what a scenario says: where, and until it is done.
+fn takes(name: &'static str) -> (SocketAddr, impl Future<Output = ()>) {
+    let port = free_port();
+    let run = async move {
+        sipp(name, port, Transport::Udp, &["-sf", &scenario(name), "-m", "1"]).await;
+    };
+    ((Ipv4Addr::LOCALHOST, port).into(), run)
 }
 
 fn free_port() -> u16 {
@@ -50,7 +67,8 @@ fn scenario(name: &str) -> String {
 /// Runs a scenario of ours in twenty calls; gives back the notes of one event, counted.
 async fn run(name: &str, user: &str, transport: Transport) -> Vec<String> {
     let mut bridge = Bridge::start(config()).await;
-    sipp(&bridge, user, transport, &["-sf", &scenario(name)]).await;
+    calls(bridge.address(transport), user, transport, &["-sf", &scenario(name)]).await;
+    bridge.idle().await;
     let mut notes = Vec::new();
     while let Ok(note) = bridge.notes.try_recv() {
         notes.push(note);
@@ -66,7 +84,8 @@ fn count(notes: &[String], begins: &str) -> usize {
 async fn sipp_calls_over_udp_and_tcp() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut bridge = Bridge::start(config()).await;
-        sipp(&bridge, "service", transport, &["-sn", "uac"]).await;
+        calls(bridge.address(transport), "service", transport, &["-sn", "uac"]).await;
+        bridge.idle().await;
         for _ in 0..20 {
             bridge.note("bye").await;
         }
@@ -86,6 +105,87 @@ async fn sipp_offers_late() {
 async fn sipp_cancels() {
     let notes = run("cancel.xml", "ring", Transport::Udp).await;
     assert_eq!(count(&notes, "cancelled"), 20, "{notes:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_cancels_too_late() {
+    let late = run("cancel_late.xml", "late", Transport::Udp).await;
+    assert_eq!((count(&late, "cancelled"), count(&late, "bye")), (0, 20), "{late:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_insists_on_provisional_responses() {
+    let notes = run("reliable.xml", "early", Transport::Udp).await;
+    assert_eq!((count(&notes, "confirmed"), count(&notes, "bye")), (20, 20), "{notes:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_has_session_timers() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let notes = run("timers.xml", "timers", transport).await;
+        assert_eq!((count(&notes, "offer v=0"), count(&notes, "bye")), (20, 20), "{notes:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_puts_us_on_hold() {
+    let house = House::with(|_| {}).await;
+    calls(house.address(), "board", Transport::Udp, &["-sf", &scenario("hold.xml")]).await;
+    house.stand(0, 0).await;
+    house.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_hands_its_calls_on_where_it_may() {
+    let house = House::with(|_| {}).await;
+    calls(house.address(), "board", Transport::Udp, &["-sf", &scenario("refer_refused.xml")]).await;
+    house.gateway.stop().await;
+
+    let house = House::handing_on().await;
+    let (hall, taken) = takes("busy.xml");
+    let (server, hall) = (house.address().to_string(), hall.to_string());
+    let scenario = scenario("refer.xml");
+    let arguments = ["-sf", &scenario, "-key", "target", &hall, &server, "-s", "board", "-m", "1"];
+    tokio::join!(taken, sipp("refer", free_port(), Transport::Udp, &arguments));
+    house.stand(0, 0).await;
+    house.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_sends_early_media_that_is_confirmed() {
+    let bridge = Bridge::start(config()).await;
+    let (at, done) = takes("early_media.xml");
+    let call = async {
+        let dial = Dial::new(format!("sip:room@{at}"), "board".to_owned(), SDP.into());
+        let mut call = bridge.endpoint.dial(dial).await.unwrap();
+        let mut early = false;
+        loop {
+            match call.next().await.expect("an answer") {
+                CallEvent::Ringing { status: 183, sdp } => early |= sdp.is_some(),
+                CallEvent::Answered { sdp } => break assert!(sdp.is_empty(), "it came before"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(early);
+        call.handle().bye().await.unwrap();
+    };
+    tokio::join!(done, call);
+    bridge.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_asks_who_we_are_before_a_call_and_at_its_end() {
+    let (at, done) = takes("asks_who.xml");
+    let house = House::keeping(&[with_password(at), city()]).await;
+    let call = async {
+        let leg = dial(&house, "9123").await.unwrap();
+        becomes(&house, &leg, LegState::Active).await;
+        house.gateway.hang_up(&leg.meeting, &leg.id).unwrap();
+        becomes(&house, &leg, LegState::Ended).await;
+    };
+    tokio::join!(done, call);
+    house.stand(0, 0).await;
+    house.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

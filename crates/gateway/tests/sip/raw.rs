@@ -128,12 +128,17 @@ impl Peer {
 
     /// Answers a request that came.
     pub async fn respond(&self, request: &Message, status: &str, body: &str) {
+        self.send_raw(self.response(request, status, body).as_bytes()).await;
+    }
+
+    /// The answer to a request that came.
+    pub fn response(&self, request: &Message, status: &str, body: &str) -> String {
         let local = self.socket.local_addr().unwrap();
         let copied = |name: &str| format!("{name}: {}\r\n", request.header(name).unwrap());
         let to = request.header("To").unwrap();
         let tag = if to.contains("tag=") || status.starts_with("100") { "" } else { ";tag=raw" };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        let message = format!(
+        format!(
             "SIP/2.0 {status}\r\n{}{}To: {to}{tag}\r\n{}{}Contact: <sip:raw@{local}>\r\n{}{kind}\
              Content-Length: {}\r\n\r\n{body}",
             copied("Via"),
@@ -142,8 +147,28 @@ impl Peer {
             copied("CSeq"),
             self.extra,
             body.len(),
-        );
-        self.send_raw(message.as_bytes()).await;
+        )
+    }
+
+    /// A request inside a call that we were called in by this INVITE.
+    pub fn within(
+        &self,
+        invite: &Message,
+        method: &str,
+        cseq: u32,
+        extra: &str,
+        body: &str,
+    ) -> String {
+        let local = self.socket.local_addr().unwrap();
+        let [from, to, call_id, contact] =
+            ["To", "From", "Call-ID", "Contact"].map(|it| invite.header(it).unwrap());
+        let uri = contact.trim_start_matches('<').split('>').next().unwrap();
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK-{method}-{cseq}-{call_id}\r\n\
+             From: {from};tag=raw\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:raw@{local}>\r\nMax-Forwards: 70\r\n{extra}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     /// An established call.

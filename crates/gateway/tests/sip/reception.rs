@@ -8,7 +8,7 @@ use crate::house::House;
 use crate::raw::Peer;
 
 /// Presses keys, each told in an INFO.
-async fn press(peer: &mut Peer, keys: &str, cseq: &mut u32) {
+pub async fn press(peer: &mut Peer, keys: &str, cseq: &mut u32) {
     for key in keys.chars() {
         *cseq += 1;
         peer.extra = "Content-Type: application/dtmf-relay\r\n".into();

@@ -1,5 +1,7 @@
 //! Calls from a scripted peer.
 
+use std::time::Duration;
+
 use gateway::sip::Transport;
 use tokio::time::Instant;
 
@@ -58,6 +60,93 @@ async fn lost_packets_are_repeated_until_the_ack() {
     assert_eq!(peer.answer(2, "BYE").await.status(), 200);
     peer.send_raw(peer.request("BYE", 2, "").as_bytes()).await;
     assert_eq!(peer.answer(2, "BYE").await.status(), 200, "and so is a repeated BYE");
+    bridge.idle().await;
+}
+
+/// A network that is fast, where patience is short.
+async fn near(user: &'static str) -> (Bridge, Peer) {
+    let mut config = config();
+    config.limits.round_trip = Duration::from_millis(20);
+    let bridge = Bridge::start(config).await;
+    let peer = Peer::new(bridge.address(Transport::Udp), user).await;
+    (bridge, peer)
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_is_never_confirmed_ends() {
+    let (mut bridge, mut peer) = near("room").await;
+    peer.send("INVITE", 1, SDP).await;
+    peer.answer(1, "INVITE").await;
+    let mut again = 0;
+    let bye = loop {
+        let message = peer.receive().await;
+        match message.status() {
+            0 => break message,
+            status => again += u32::from(status == 200),
+        }
+    };
+    assert!(bye.first_line().starts_with("BYE "), "{}", bye.0);
+    assert!(again >= 3, "the answer is repeated meanwhile: {again}");
+    peer.respond(&bye, "200 OK", "").await;
+    assert_eq!(bridge.note("timed out").await, "timed out");
+    bridge.idle().await;
+
+    // The same for a change of it.
+    let (mut bridge, mut peer) = near("room").await;
+    peer.call(SDP).await;
+    peer.send("INVITE", 2, SECOND_SDP).await;
+    assert_eq!(peer.answer(2, "INVITE").await.status(), 200);
+    let bye = peer.next_request().await;
+    assert!(bye.first_line().starts_with("BYE "), "{}", bye.0);
+    peer.respond(&bye, "200 OK", "").await;
+    assert_eq!(bridge.note("timed out").await, "timed out");
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn who_insists_on_provisional_responses_gets_them_until_it_confirms_them() {
+    let (mut bridge, mut peer) = near("early").await;
+    peer.extra = "Require: 100rel\r\n".to_owned();
+    peer.send("INVITE", 1, SDP).await;
+    let next = async |peer: &Peer, status| loop {
+        let message = peer.receive().await;
+        if message.status() == status {
+            break message;
+        }
+    };
+    let first = next(&peer, 180).await;
+    let number = first.header("RSeq").unwrap().to_owned();
+    assert_eq!(first.header("Require"), Some("100rel"));
+    assert_eq!(next(&peer, 180).await.header("RSeq"), Some(number.as_str()), "the same again");
+    peer.to_tag = first.header("To").unwrap().split_once("tag=").map(|(_, tag)| tag.to_owned());
+    for (cseq, acknowledged, status) in
+        [(2, format!("{number} 9 INVITE"), 481), (3, format!("{number} 1 INVITE"), 200)]
+    {
+        peer.extra = format!("RAck: {acknowledged}\r\n");
+        peer.send("PRACK", cseq, "").await;
+        assert_eq!(peer.answer(cseq, "PRACK").await.status(), status, "{acknowledged}");
+    }
+    peer.extra = "Content-Type: application/media_control+xml\r\n".to_owned();
+    peer.send("INFO", 4, "<media_control><picture_fast_update/></media_control>").await;
+    assert_eq!(next(&peer, 200).await.header("CSeq"), Some("4 INFO"), "no 180 comes any more");
+    assert_eq!(peer.answer(1, "INVITE").await.status(), 200);
+    peer.send("ACK", 1, "").await;
+    bridge.note("confirmed").await;
+    peer.hang_up(5).await;
+
+    // Nobody confirms: the call is refused. Who merely knows how gets an ordinary one.
+    let mut peer = Peer::new(peer.server, "ring").await;
+    peer.extra = "Require: 100rel\r\n".to_owned();
+    peer.send("INVITE", 1, SDP).await;
+    assert_eq!(peer.answer(1, "INVITE").await.status(), 500);
+    peer.send("ACK", 1, "").await;
+    let mut peer = Peer::new(peer.server, "ring").await;
+    peer.extra = "Supported: 100rel\r\n".to_owned();
+    peer.send("INVITE", 1, SDP).await;
+    assert_eq!(next(&peer, 180).await.header("RSeq"), None);
+    peer.send("CANCEL", 1, "").await;
+    assert_eq!(peer.answer(1, "INVITE").await.status(), 487);
+    peer.send("ACK", 1, "").await;
     bridge.idle().await;
 }
 
@@ -215,6 +304,26 @@ async fn a_caller_that_hangs_up_early_is_told_the_end() {
     }
     assert_eq!((invite, bye), (487, 200));
     bridge.note("bye").await;
+    bridge.idle().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_before_any_answer_is_told_the_end() {
+    let (mut bridge, mut peer) = meet("ring").await;
+    peer.send("INVITE", 1, SDP).await;
+    peer.send("CANCEL", 1, "").await;
+    let (mut invite, mut cancel) = (0, 0);
+    while invite == 0 || cancel == 0 {
+        let message = peer.receive().await;
+        match message.header("CSeq") {
+            Some("1 INVITE") if message.status() >= 200 => invite = message.status(),
+            Some("1 CANCEL") => cancel = message.status(),
+            _ => {}
+        }
+    }
+    assert_eq!((invite, cancel), (487, 200));
+    peer.send("ACK", 1, "").await;
+    bridge.note("cancelled").await;
     bridge.idle().await;
 }
 

@@ -8,10 +8,13 @@ use conference::{DialRefusal, DialledLeg, Dialler, LegState};
 use rsipstack::dialog::authenticate::compute_digest;
 use rsipstack::sip::Method;
 use rsipstack::sip::headers::auth::{Algorithm, AuthQop};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use types::MeetingId;
 
-use crate::bridge::{PATIENCE, SDP, loopback};
+use crate::bridge::{PATIENCE, SDP, certificates, loopback};
 use crate::house::House;
 use crate::raw::{Message, Peer};
 
@@ -42,7 +45,8 @@ pub fn rule(order: u32, name: &'static str, direction: &str, matches: &str, acti
     (Kind::DialRule, name, body)
 }
 
-fn city() -> Kept {
+/// Who dials 9 and a number is called over the trunk.
+pub fn city() -> Kept {
     let action = r#""to":"trunk","trunk":"pbx","called":"+7495$1""#;
     rule(10, "city", "out", r#""called":"9(\\d+)""#, action)
 }
@@ -151,11 +155,11 @@ pub fn parameter(header: &str, name: &str) -> Option<String> {
 }
 
 /// Whether it proves the password, by an implementation that is not ours.
-fn check(header: &str, invite: &Message, algorithm: Algorithm) {
+pub fn check(header: &str, request: &Message, method: Method, algorithm: Algorithm) {
     let [user, realm, nonce, uri] =
         ["username", "realm", "nonce", "uri"].map(|it| parameter(header, it).unwrap());
-    let line = invite.first_line();
-    assert_eq!(line, format!("INVITE {uri} SIP/2.0"), "it is about this request");
+    let line = request.first_line();
+    assert_eq!(line, format!("{method} {uri} SIP/2.0"), "it is about this request");
     assert_eq!((user.as_str(), realm.as_str()), ("plenum", "city"));
     let qop = parameter(header, "qop").map(|qop| {
         assert_eq!((qop.as_str(), parameter(header, "nc").as_deref()), ("auth", Some("00000001")));
@@ -166,20 +170,20 @@ fn check(header: &str, invite: &Message, algorithm: Algorithm) {
         "five green elephants",
         &realm,
         &nonce,
-        &Method::Invite,
+        &method,
         &uri,
         algorithm,
         qop.as_ref(),
     );
     assert_eq!(parameter(header, "response").unwrap(), right, "{header}");
-    assert!(!invite.0.contains("five green elephants"));
+    assert!(!request.0.contains("five green elephants"));
 }
 
-/// A house with a trunk that has a password.
-async fn with_password(exchange: &mut Peer, at: SocketAddr) -> House {
+/// A trunk that has a password.
+pub fn with_password(at: SocketAddr) -> Kept {
     let sealed: String = "five green elephants".chars().rev().collect();
     let more = format!(r#","user":"plenum","secret":"{sealed}""#);
-    house(exchange, &[trunk(at, "127.0.0.1", &more), city()]).await
+    trunk(at, "127.0.0.1", &more)
 }
 
 #[tokio::test]
@@ -195,14 +199,14 @@ async fn a_trunk_that_asks_is_told_who_we_are_by_md5_and_by_sha_256() {
         ),
     ] {
         let (mut peer, at) = exchange().await;
-        let house = with_password(&mut peer, at).await;
+        let house = house(&mut peer, &[with_password(at), city()]).await;
         let leg = dial(&house, "9123").await.unwrap();
         let first = next_invite(&peer).await;
         assert_eq!(first.header(answers), None);
         peer.extra = format!("{asks}: Digest realm=\"city\", nonce=\"n1\"{rest}\r\n");
         peer.respond(&first, status, "").await;
         let second = next_invite(&peer).await;
-        check(second.header(answers).unwrap(), &second, algorithm);
+        check(second.header(answers).unwrap(), &second, Method::Invite, algorithm);
         assert_eq!(second.header("Call-ID"), first.header("Call-ID"), "it is the same call");
         let [before, after] = [&first, &second].map(|it| {
             it.header("CSeq").unwrap().split(' ').next().unwrap().parse::<u32>().unwrap()
@@ -219,7 +223,7 @@ async fn a_trunk_that_asks_is_told_who_we_are_by_md5_and_by_sha_256() {
 #[tokio::test]
 async fn a_password_that_is_not_taken_is_shown_once_and_one_more_time_for_an_old_nonce() {
     let (mut peer, at) = exchange().await;
-    let house = with_password(&mut peer, at).await;
+    let house = house(&mut peer, &[with_password(at), city()]).await;
     let leg = dial(&house, "9123").await.unwrap();
     let first = next_invite(&peer).await;
     peer.extra = "WWW-Authenticate: Digest realm=\"city\", nonce=\"n1\"\r\n".to_owned();
@@ -366,5 +370,39 @@ async fn what_no_rule_is_for_is_refused_over_a_trunk_and_dials_its_meeting_from_
     peer.call(SDP).await;
     house.stand(1, 0).await;
     peer.hang_up(2).await;
+    house.gateway.stop().await;
+}
+
+/// A trunk over TLS to this port, and a house that trusts these certificates.
+async fn over_tls(port: u16, trusted: gateway::sip::TlsConfig) -> House {
+    let more = format!(r#","port":{port},"transport":"tls""#);
+    let records = [trunk_of("none", "localhost", &more), city()];
+    House::trusting(&records, trusted).await
+}
+
+#[tokio::test]
+async fn a_trunk_over_tls_has_to_show_a_certificate_that_is_trusted() {
+    let shown = certificates();
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = TlsAcceptor::from(shown.server.clone());
+    let house = over_tls(port, shown).await;
+    let leg = dial(&house, "9123").await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut stream = acceptor.accept(stream).await.unwrap();
+    let mut read = vec![0; 4096];
+    let length = stream.read(&mut read).await.unwrap();
+    let invite = String::from_utf8_lossy(&read[..length]).into_owned();
+    assert!(invite.starts_with("INVITE sip:+7495123@localhost"), "{invite}");
+    assert!(invite.contains("Via: SIP/2.0/TLS "), "{invite}");
+    house.gateway.hang_up(&leg.meeting, &leg.id).unwrap();
+    house.gateway.stop().await;
+
+    let stranger = certificates();
+    let house = over_tls(port, stranger).await;
+    let leg = dial(&house, "9123").await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    assert!(acceptor.accept(stream).await.is_err(), "it hangs up");
+    becomes(&house, &leg, LegState::Unreachable).await;
     house.gateway.stop().await;
 }

@@ -8,7 +8,9 @@ use fetch::Address;
 use types::LegLayout;
 
 use super::section::section;
-use super::setting::{GuestRole, Listen, LogFilter, LogFormat, PictureSize, Right, Secret, Srtp};
+use super::setting::{
+    GuestRole, Listen, LogFilter, LogFormat, OutboundProxy, PictureSize, Right, Secret, Srtp,
+};
 
 const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
@@ -105,6 +107,13 @@ section! {
         /// While this is empty only registered room systems are called, and what dial rules let be.
         allow_dial: Vec<DialPattern> = Vec::new(), dev dial_loopback(),
             example "[\"10.20.0.0/16\", \"*.rooms.example.org\", \"8*@pbx.example.org\"]";
+        /// The proxy over which `allow_dial`'s addresses are called: a host, "host:port", or
+        /// "sip:host;transport=tcp" ("tls").
+        outbound_proxy: Option<OutboundProxy> = None, example "sip:proxy.example.org;transport=tcp";
+        /// Whether room systems and trunks may hand calls on: have somebody else called into their
+        /// meeting (REFER), take another call's place (Replaces), and name whom to call instead (3xx).
+        /// Only who may be called by `allow_dial` and the dial rules is.
+        transfers: bool = false;
         /// Whether a room system that dials the server's address alone is asked for a meeting's number.
         reception: bool = true;
         /// "allowed": media is encrypted where the room system can; "required": calls without

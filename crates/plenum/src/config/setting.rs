@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use conference::access::{DialPattern, Pin};
 use fetch::{Address, AddressError};
+use gateway::sip::Hop;
 use types::LegLayout;
 
 /// The kind of TOML value that a setting is.
@@ -376,7 +377,7 @@ macro_rules! single_word {
     )*};
 }
 
-single_word!(GuestRole LogFormat Srtp LegLayout PictureSize);
+single_word!(GuestRole LogFormat Srtp LegLayout PictureSize OutboundProxy);
 
 impl Setting for Vec<Right> {
     const SHAPE: Shape = Shape::List;
@@ -387,6 +388,31 @@ impl Setting for Vec<Right> {
 
     fn words(&self) -> Vec<String> {
         list_words(self)
+    }
+}
+
+/// A proxy that calls go over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundProxy {
+    text: String,
+    /// Where it is.
+    pub hop: Hop,
+}
+
+impl Display for OutboundProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for OutboundProxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hop = Hop::read(text).map_err(|_| {
+            "give a host, \"host:port\", or \"sip:host;transport=tcp\" (\"tls\")".to_owned()
+        })?;
+        Ok(Self { text: text.to_owned(), hop })
     }
 }
 
