@@ -19,6 +19,7 @@ pub mod person;
 pub mod python;
 pub mod sdk;
 pub mod server;
+pub mod sight;
 pub mod story;
 pub mod token;
 pub mod wait;

@@ -4,24 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
+use mcu::{AudioSinkOptions, Bridge, BridgeEvent, Layout, SinkId, SourceId};
 use room::{
     Command, LeaveReason, MemberChange, Notice, PublishRequest, Refusal, TrackChange, TrackInfo,
 };
 use rtp::lane::lane;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
+use sfu::core::Wanted;
 use sfu::driver::LegSockets;
 use sfu::transport::plain::{self, LegMedia, LegNumbers};
 use sfu::{PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
 use types::{
-    Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackSid, TrackSource,
+    Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
 };
 
 use crate::bridge::{LegFormat, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
-use crate::meeting::{ActorMessage, ExecuteError};
+use crate::meeting::{ActorMessage, ExecuteError, MeetingHandle};
 use crate::member::{Member, MemberEvent};
 use crate::speech::Speech;
 
@@ -38,6 +39,8 @@ const AUDIO_LANE: usize = 64;
 pub enum LegEvent {
     /// A key was pressed (`0` to `9`, `*`, `#`, `A` to `D`).
     Key(char),
+    /// A key was heard in the sound of a room system that agreed to tell them in no better way.
+    HeardKey(char),
     /// The room system has to be asked for a key frame in its signalling.
     KeyFrameBySignalling,
     /// Its media ceased, or the shard gave it up.
@@ -94,7 +97,7 @@ impl LegSeat {
         let cname = format!("plenum-{:016x}", rand::random::<u64>());
         let leg = Box::new(plain::Leg::new(media, numbers, cname, clock, now)?);
         let (adapter, events) = mpsc::channel(EVENT_QUEUE);
-        let link = Link::default();
+        let (link, keys) = (Link::default(), Keys(adapter.downgrade()));
         let sorter = LegSorter { link: link.clone(), adapter };
         shard.give_sockets(peer, sockets);
         shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
@@ -109,6 +112,7 @@ impl LegSeat {
             published,
             events,
             link,
+            keys,
             place,
             ended: false,
         })
@@ -127,6 +131,7 @@ pub struct Leg {
     published: [Option<TrackSid>; 2],
     events: mpsc::Receiver<RawEvent>,
     link: Link,
+    keys: Keys,
     place: Place,
     ended: bool,
 }
@@ -141,6 +146,8 @@ struct Prompt {
     bridge: Bridge,
     /// What is said now.
     speech: Option<Speech>,
+    /// What it sends, where keys have to be listened for in it.
+    voice: Option<TrackId>,
 }
 
 impl Leg {
@@ -152,7 +159,8 @@ impl Leg {
     /// Shows it a text on a calm picture. For who is not in yet.
     pub fn prompt(&mut self, text: &str) {
         if matches!(self.place, Place::Outside { prompt: None }) {
-            let prompt = Prompt { bridge: self.prompt_bridge(), speech: None };
+            let (bridge, voice) = (self.prompt_bridge(), self.voice_for_keys());
+            let prompt = Prompt { bridge, speech: None, voice };
             self.place = Place::Outside { prompt: Some(prompt) };
         }
         if let Place::Outside { prompt: Some(prompt) } = &self.place {
@@ -163,14 +171,20 @@ impl Leg {
     /// Says these words, in G.722, beside what [`Self::prompt`] shows, in the place of what is said
     /// now; `None`: nothing more is said. Silence follows.
     pub fn say(&mut self, words: Option<&'static [u8]>) {
-        if let Place::Outside { prompt: Some(Prompt { bridge, speech }) } = &mut self.place {
+        if let Place::Outside { prompt: Some(Prompt { bridge, speech, .. }) } = &mut self.place {
             *speech =
                 words.map(|it| Speech::say(it, VOICE, bridge, self.conference.clock().clone()));
         }
     }
 
     fn prompt_bridge(&self) -> Bridge {
-        let bridge = self.conference.mcu().bridge("prompt", Arc::new(|_| {}));
+        let keys = self.keys.clone();
+        let events = move |event| {
+            if let BridgeEvent::Tone { key, .. } = event {
+                keys.tell(key);
+            }
+        };
+        let bridge = self.conference.mcu().bridge("prompt", Arc::new(events));
         if let Some(format) = self.format.video {
             let (tx, rx) = lane(VIDEO_LANE, self.shard.bell());
             let number = Codec::Video(format.codec).number();
@@ -184,10 +198,42 @@ impl Leg {
                 opus_bitrate: audio.opus_bitrate,
                 format: Codec::Audio(audio.codec).number(),
             };
-            bridge.add_audio_sink(SOUND, audio.codec, None, options, tx);
+            bridge.add_audio_sink(SOUND, audio.codec, Some(OWN_VOICE), options, tx);
             self.feed(MediaKind::Audio, rx);
         }
         bridge
+    }
+
+    /// Lets what it sends be had, before a meeting, where keys have to be listened for in it.
+    fn voice_for_keys(&self) -> Option<TrackId> {
+        let track = self.format.tones_in_sound.then(|| self.conference.new_track_ids().0)?;
+        let kind = MediaKind::Audio;
+        self.shard.send(sfu::Command::PublishLeg { peer: self.peer, kind, track });
+        Some(track)
+    }
+
+    /// What it sends is of this codec.
+    fn hear_voice(&self, flows: TrackId, codec: Codec) {
+        if let Place::Outside { prompt: Some(Prompt { bridge, voice: Some(track), .. }) } =
+            &self.place
+            && *track == flows
+            && let Codec::Audio(codec) = codec
+        {
+            let (tx, rx) = lane(AUDIO_LANE, Bridge::silent_bell());
+            bridge.add_audio_source(OWN_VOICE, codec, rx);
+            bridge.listen_for_tones(OWN_VOICE, true);
+            let (track, wanted) = (*track, Wanted::default());
+            self.shard.send(sfu::Command::Tap { track, number: VOICE_TAP, lane: tx, wanted });
+        }
+    }
+
+    /// The prompt is over.
+    fn end_prompt(&mut self) {
+        if let Place::Outside { prompt } = &mut self.place
+            && let Some(Prompt { voice: Some(track), .. }) = prompt.take()
+        {
+            self.shard.send(sfu::Command::Unpublish(track));
+        }
     }
 
     fn feed(&self, kind: MediaKind, lane: rtp::lane::LaneRx) {
@@ -212,9 +258,11 @@ impl Leg {
         participant: Participant,
     ) -> Result<ParticipantSid, JoinError> {
         let raw = [self.conference.new_track_ids().0, self.conference.new_track_ids().0];
-        let join = LegJoin { peer: self.peer, raw, format: self.format, link: self.link.clone() };
+        let (format, link, keys) = (self.format, self.link.clone(), self.keys.clone());
+        let join = LegJoin { peer: self.peer, raw, format, link, keys };
         let member = self.conference.join_leg(meeting, participant, join).await?;
         let sid = member.sid().clone();
+        self.end_prompt();
         self.published = [None, None];
         self.place = Place::Inside { member };
         self.show_tracks().await;
@@ -280,9 +328,9 @@ impl Leg {
         let media = Box::new(media);
         self.shard.send(sfu::Command::UpdateLeg { peer: self.peer, media });
         let held = std::mem::replace(&mut self.format, format).is_hold();
-        match &mut self.place {
-            Place::Outside { prompt } => *prompt = None,
-            Place::Inside { member } => member.change_leg(format),
+        self.end_prompt();
+        if let Place::Inside { member } = &self.place {
+            member.change_leg(format);
         }
         self.show_tracks().await;
         if format.is_hold() != held {
@@ -304,6 +352,22 @@ impl Leg {
         let command = Command::UpdateMember { identity, change, permissions: None };
         if let Err(error) = member.execute(command).await {
             tracing::debug!(%error, "the state of a call is not shown");
+        }
+    }
+
+    /// Writes over the picture that it gets in its meeting, a line for each language; `None`: nothing
+    /// any more.
+    pub fn write_over(&self, message: Option<String>) {
+        if let Place::Inside { member } = &self.place {
+            member.meeting().write_over(self.peer, message);
+        }
+    }
+
+    /// The meeting that it is in.
+    pub fn meeting(&self) -> Option<&MeetingHandle> {
+        match &self.place {
+            Place::Inside { member } => Some(member.meeting()),
+            Place::Outside { .. } => None,
         }
     }
 
@@ -349,6 +413,8 @@ impl Leg {
             };
             match raw {
                 Some(RawEvent::Key(key)) => return LegEvent::Key(key),
+                Some(RawEvent::HeardKey(key)) => return LegEvent::HeardKey(key),
+                Some(RawEvent::Flows(track, codec)) => self.hear_voice(track, codec),
                 Some(RawEvent::BySignalling) => return LegEvent::KeyFrameBySignalling,
                 Some(RawEvent::NeedsKeyFrame) => self.needs_key_frame(),
                 None => return LegEvent::Lost,
@@ -377,6 +443,10 @@ impl Drop for Leg {
 
 const TILE: SourceId = SourceId(0);
 const VOICE: SourceId = SourceId(3);
+/// Of the room system itself.
+const OWN_VOICE: SourceId = SourceId(4);
+/// The prompt's tap of that voice: there is one prompt, so one number does.
+const VOICE_TAP: u64 = 1;
 const PICTURE: SinkId = SinkId(1);
 const SOUND: SinkId = SinkId(2);
 
@@ -401,10 +471,26 @@ impl Link {
     }
 }
 
+/// Who hears of keys that were heard in a leg's sound.
+#[derive(Clone)]
+pub(crate) struct Keys(mpsc::WeakSender<RawEvent>);
+
+impl Keys {
+    /// A key is lost where the owner is behind, or gone.
+    pub(crate) fn tell(&self, key: char) {
+        if let Some(owner) = self.0.upgrade() {
+            let _ = owner.try_send(RawEvent::HeardKey(key));
+        }
+    }
+}
+
 /// Events of a leg for its owner; when it ends, their sender is dropped.
 #[derive(Debug)]
-enum RawEvent {
+pub(crate) enum RawEvent {
     Key(char),
+    HeardKey(char),
+    /// What it sends, before a meeting, is of this codec.
+    Flows(TrackId, Codec),
     BySignalling,
     NeedsKeyFrame,
 }
@@ -422,6 +508,7 @@ impl PeerEvents for LegSorter {
             PeerEvent::KeyFrameBySignalling => Some(RawEvent::BySignalling),
             event => match self.link.tell(peer, event) {
                 Err(PeerEvent::LegNeedsKeyFrame) => Some(RawEvent::NeedsKeyFrame),
+                Err(PeerEvent::TrackFlows { track, codec }) => Some(RawEvent::Flows(track, codec)),
                 Ok(()) | Err(_) => None,
             },
         };

@@ -239,6 +239,61 @@ fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all(
 }
 
 #[test]
+fn a_message_is_one_viewers_alone_and_costs_no_key_frame_where_it_watches_alone() {
+    let mut world = World::new();
+    let mut a = world.camera(1, VideoCodec::H264, GREEN);
+    let (shared, own) = (format(VideoCodec::H264, 640, 360), format(VideoCodec::Vp8, 640, 360));
+    let mut one = screen(&world, 10, shared, None, Layout::Grid);
+    let mut two = screen(&world, 11, shared, None, Layout::Grid);
+    let mut three = screen(&world, 12, own, None, Layout::Grid);
+    // Where messages stand.
+    let place = Rect::new(280, 282, 80, 20);
+    let sees = |screen: &Screen| screen.share(place, GREEN) > 0.95;
+    let mut go = |world: &mut World, screens: [&mut Screen; 3]| {
+        let mut screens = screens;
+        run(world, 45, &mut [(1, &mut a)], &mut screens);
+    };
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(sees(&one) && sees(&two) && sees(&three));
+    world.bridge.set_message(SinkId(10), Some("Рука поднята\nHand raised"));
+    world.bridge.set_message(SinkId(12), Some("Meeting locked"));
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(!sees(&one) && sees(&two) && !sees(&three));
+    world.bridge.set_message(SinkId(12), Some("Meeting unlocked"));
+    for sink in [10, 12] {
+        world.bridge.set_message(SinkId(sink), None);
+    }
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(sees(&one) && sees(&two) && sees(&three));
+    assert_eq!([one.keys, three.keys], [3, 1], "there and back again");
+}
+
+#[test]
+fn a_screen_is_hidden_from_who_wants_none() {
+    let mut world = World::new();
+    let mut person = world.camera(1, VideoCodec::H264, RED);
+    let mut shared = world.camera(2, VideoCodec::Vp8, BLUE);
+    let all = format(VideoCodec::H264, 640, 360);
+    let mut with = screen(&world, 10, all, None, Layout::Speaker);
+    let mut without = screen(&world, 11, all, None, Layout::Speaker);
+    world.bridge.show_screens(SinkId(11), false);
+    let whole = Rect::new(0, 0, 640, 360);
+    let cameras = &mut [(1, &mut person), (2, &mut shared)];
+    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
+    let one = world.bridge.stats().video_encoded;
+    assert!(without.share(whole, BLUE) > 0.01, "nobody has said that it is a screen");
+    world.bridge.mark_screen(SourceId(2));
+    world.bridge.set_screen(Some(SourceId(2)));
+    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
+    assert!(with.share(whole, BLUE) > 0.5 && with.share(whole, RED) > 0.01);
+    assert!(without.share(whole, BLUE) < 0.01 && without.share(whole, RED) > 0.8);
+    assert!(one < 35, "{one}: as long as no screen is there they see the same");
+    world.bridge.show_screens(SinkId(11), true);
+    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
+    assert!(without.share(whole, BLUE) > 0.5);
+}
+
+#[test]
 fn equal_speaker_views_are_one_encode_also_of_rooms_that_nobody_would_see() {
     let mut world = World::new();
     let mut camera = world.camera(1, VideoCodec::Vp8, RED);

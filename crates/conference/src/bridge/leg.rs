@@ -9,6 +9,7 @@ use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec
 
 use super::rate::Rate;
 use super::source::{VIDEO_LANE, is_muted, of_peer};
+use crate::leg::Keys;
 
 /// Packets of sound in a lane to a shard.
 const AUDIO_LANE: usize = 64;
@@ -26,6 +27,8 @@ pub struct LegFormat {
     pub sends_audio: bool,
     /// Whether it sends a picture now.
     pub sends_video: bool,
+    /// Whether keys of its remote control can come in its sound alone.
+    pub tones_in_sound: bool,
 }
 
 impl LegFormat {
@@ -74,6 +77,7 @@ enum Path {
 
 pub(super) struct Leg {
     peer: PeerId,
+    keys: Keys,
     voice: Raw<AudioCodec>,
     picture: Raw<VideoCodec>,
     forwardable: Option<bool>,
@@ -81,6 +85,10 @@ pub(super) struct Leg {
     rate: Rate,
     view: View,
     layout: Layout,
+    /// Whether its picture shows shared screens.
+    screens: bool,
+    /// What stands over its picture now.
+    message: Option<String>,
     audio_sink: SinkId,
     video_sink: SinkId,
     audio_transcode: SinkId,
@@ -108,9 +116,15 @@ struct Raw<C> {
 }
 
 impl Leg {
-    pub(super) fn new(peer: PeerId, [audio, video]: [TrackId; 2], sinks: &mut SinkIds) -> Self {
+    pub(super) fn new(
+        peer: PeerId,
+        [audio, video]: [TrackId; 2],
+        keys: Keys,
+        sinks: &mut SinkIds,
+    ) -> Self {
         Self {
             peer,
+            keys,
             voice: Raw { track: audio, codec: None },
             picture: Raw { track: video, codec: None },
             forwardable: None,
@@ -118,6 +132,8 @@ impl Leg {
             rate: Rate::default(),
             view: View::default(),
             layout: Layout::Grid,
+            screens: true,
+            message: None,
             audio_sink: sinks.next(),
             video_sink: sinks.next(),
             audio_transcode: sinks.next(),
@@ -133,6 +149,11 @@ impl Leg {
         self.voice.codec.map(|codec| (self.voice.track, codec))
     }
 
+    /// A key of its remote control was heard in its voice.
+    pub(super) fn hears_key(&self, key: char) {
+        self.keys.tell(key);
+    }
+
     /// Its picture, once it flows.
     pub(super) fn picture(&self) -> Option<(TrackId, VideoCodec)> {
         self.picture.codec.map(|codec| (self.picture.track, codec))
@@ -142,6 +163,9 @@ impl Leg {
     pub(super) fn set_format(&mut self, format: LegFormat, bridge: &Bridge, shard: &ShardHandle) {
         let before = std::mem::replace(&mut self.format, format);
         let (peer, own) = (self.peer, Some(of_peer(self.peer)));
+        if before.tones_in_sound != format.tones_in_sound {
+            bridge.listen_for_tones(of_peer(peer), format.tones_in_sound);
+        }
         if before.audio != format.audio {
             bridge.remove_sink(self.audio_sink);
             if let Some(LegAudio { codec, ptime, opus_bitrate }) = format.audio {
@@ -204,6 +228,8 @@ impl Leg {
                     let own = Some(of_peer(self.peer));
                     metrics::counter!("plenum_leg_view_total", "path" => "composed").increment(1);
                     bridge.add_video_sink(self.video_sink, format, own, self.layout, number, tx);
+                    bridge.show_screens(self.video_sink, self.screens);
+                    bridge.set_message(self.video_sink, self.message.as_deref());
                     let (peer, kind) = (self.peer, MediaKind::Video);
                     shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
                 }
@@ -224,6 +250,8 @@ impl Leg {
             Some((track, format)).filter(|it| self.view.unfit != Some(*it))
         };
         let wish = alone.and_then(fits).filter(|it| self.rate.is_free(it.1.bitrate));
+        // Nothing can be written over what goes to it untouched.
+        let wish = wish.filter(|_| self.message.is_none());
         if wish == self.view.untouched {
             return;
         }
@@ -282,6 +310,18 @@ impl Leg {
         }
     }
 
+    /// Writes over its picture; `None`: nothing any more. What goes to it untouched has to be composed
+    /// for that, by [`Self::follow_view`].
+    pub(super) fn set_message(&mut self, message: Option<String>, bridge: &Bridge) {
+        self.message = message;
+        bridge.set_message(self.video_sink, self.message.as_deref());
+    }
+
+    /// Whether its picture shows shared screens.
+    pub(super) fn shows_screens(&self) -> bool {
+        self.screens
+    }
+
     /// Whether that is news.
     pub(super) fn flows(&mut self, track: TrackId, codec: Codec) -> bool {
         match codec {
@@ -326,6 +366,10 @@ impl Leg {
     ) {
         if let Some(layout) = me.layout() {
             self.set_layout(layout, bridge);
+        }
+        let screens = me.shows_content();
+        if std::mem::replace(&mut self.screens, screens) != screens {
+            bridge.show_screens(self.video_sink, screens);
         }
         for track in &me.tracks {
             match track.kind {
@@ -444,5 +488,6 @@ impl Leg {
         for sink in all {
             bridge.remove_sink(sink);
         }
+        bridge.listen_for_tones(of_peer(self.peer), false);
     }
 }

@@ -17,6 +17,7 @@ use sfu::core::Wanted;
 use sfu::{PeerEvent, ShardHandle};
 use types::{Codec, LegLayout, MediaKind, PeerId, TrackId};
 
+use crate::leg::Keys;
 use leg::{Leg, SinkIds};
 use source::{Source, Wiring};
 
@@ -90,6 +91,7 @@ impl MeetingBridge {
         tracks: [TrackId; 2],
         format: LegFormat,
         layout: LegLayout,
+        keys: Keys,
     ) {
         let at_work = self.at_work.get_or_insert_with(|| AtWork {
             bridge: self.mcu.bridge(&self.meeting, self.events.clone()),
@@ -103,7 +105,7 @@ impl MeetingBridge {
         for (kind, track) in [MediaKind::Audio, MediaKind::Video].into_iter().zip(tracks) {
             self.shard.send(sfu::Command::PublishLeg { peer, kind, track });
         }
-        let mut leg = Leg::new(peer, tracks, sinks);
+        let mut leg = Leg::new(peer, tracks, keys, sinks);
         leg.set_layout(layout, bridge);
         leg.set_format(format, bridge, &self.shard);
         legs.insert(peer, leg);
@@ -164,7 +166,8 @@ impl MeetingBridge {
         bridge.set_screen(source::screen(&wanted));
         let seen: Vec<_> = wanted.iter().filter(|(_, it)| it.is_seen()).collect();
         for (peer, leg) in legs.iter_mut() {
-            let mut others = seen.iter().filter(|(id, _)| **id != source::of_peer(*peer));
+            let others = seen.iter().filter(|(id, _)| **id != source::of_peer(*peer));
+            let mut others = others.filter(|(_, it)| leg.shows_screens() || !it.is_screen());
             let alone = match (others.next(), others.next()) {
                 (Some((_, only)), None) => only.shown(),
                 _ => None,
@@ -191,6 +194,15 @@ impl MeetingBridge {
             self.at_work = None;
         }
         commands
+    }
+
+    /// Writes over a room system's picture, or no more. The roster has to be followed anew.
+    pub(crate) fn set_message(&mut self, peer: PeerId, message: Option<String>) {
+        if let Some(AtWork { bridge, legs, .. }) = &mut self.at_work
+            && let Some(leg) = legs.get_mut(&peer)
+        {
+            leg.set_message(message, bridge);
+        }
     }
 
     /// Who speaks now.
@@ -220,6 +232,11 @@ impl MeetingBridge {
                 self.shard.send(sfu::Command::SetTapWanted { track, number, enabled, wanted });
                 source.set_tile(enabled.then_some([width, height]));
                 at_work.tell_wanted(&mut commands);
+            }
+            BridgeEvent::Tone { source, key } => {
+                let of_source = |peer: &PeerId| source::of_peer(*peer) == source;
+                let leg = at_work.legs.iter().find(|(peer, _)| of_source(peer));
+                leg.into_iter().for_each(|(_, leg)| leg.hears_key(key));
             }
             BridgeEvent::SinkFailed(sink) => {
                 tracing::error!(%sink, "a picture for a room system cannot be encoded");

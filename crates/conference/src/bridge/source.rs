@@ -43,6 +43,11 @@ pub(super) struct Wish {
 }
 
 impl Wish {
+    /// Whether it is a shared screen's picture.
+    pub(super) fn is_screen(&self) -> bool {
+        self.screen
+    }
+
     /// Whether it takes a tile.
     pub(super) fn is_seen(&self) -> bool {
         self.tile || self.picture.is_some()
@@ -172,6 +177,9 @@ impl Source {
                 shard.send(sfu::Command::Tap { track, number: TAP, lane: tx, wanted });
                 self.at.picture = wish.picture;
                 bridge.add_video_source(id, codec, &wish.name, rx);
+                if wish.screen {
+                    bridge.mark_screen(id);
+                }
             }
         }
         if wish.picture.is_none() && wish.tile && (is_new || self.at.picture.is_some()) {

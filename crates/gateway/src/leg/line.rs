@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
 use super::admission::{KeyEntry, Step};
+use super::keys::{Way, Ways};
 use super::media::Session;
 use super::prompt::Prompt;
 use crate::gateway::Shared;
@@ -36,6 +37,8 @@ pub(crate) struct Caller {
     role: Role,
     /// We called it.
     invited: bool,
+    /// From where it calls; `None`: we called it.
+    from: Option<IpAddr>,
 }
 
 impl Caller {
@@ -57,8 +60,8 @@ impl Caller {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
         let identity = identity(&user);
-        let name = name_of(call);
-        Self { identity, name, attributes, role, invited: false }
+        let (name, from) = (name_of(call), Some(call.source.ip()));
+        Self { identity, name, attributes, role, invited: false, from }
     }
 
     /// Whom we call.
@@ -72,7 +75,8 @@ impl Caller {
         let name = shown(&target.shown());
         let attributes = BTreeMap::from(attributes);
         let identity = identity(&target.user);
-        Self { identity, name, attributes, role: Role::default(), invited: true }
+        let role = Role::default();
+        Self { identity, name, attributes, role, invited: true, from: None }
     }
 
     /// It goes into a meeting as this, and sees others arranged so.
@@ -83,6 +87,14 @@ impl Caller {
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 
     pub(super) fn participant(&self) -> Participant {
@@ -168,12 +180,14 @@ pub(super) struct Line {
     stop: CancellationToken,
     /// When it gets a key frame that it did not ask for.
     pub(super) shown_again: Option<Instant>,
+    /// How it tells the keys of its remote control.
+    ways: Ways,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
 }
 
 /// How a part of a call ends.
-enum Done {
+pub(super) enum Done {
     /// It stands before the meeting's door, let in or put out.
     ToDoor,
     /// The room system hung up.
@@ -214,6 +228,7 @@ impl Line {
             said: None,
             stop,
             shown_again: None,
+            ways: Ways::default(),
             deaf,
         }
     }
@@ -236,19 +251,6 @@ impl Line {
                     note_refusal(&error);
                     return hang_up(&self.call).await;
                 }
-            }
-        }
-    }
-
-    /// The room system is in its meeting.
-    async fn talk(&mut self) -> Done {
-        tracing::info!(peer = %self.leg.peer(), "a room system is in");
-        loop {
-            match self.next(None, None).await {
-                Some(Next::Key(_) | Next::Settled(_)) | None => {}
-                Some(Next::ToLobby) => return Done::ToDoor,
-                Some(Next::Goodbye) => return Done::Goodbye,
-                Some(Next::Over) => return Done::Over,
             }
         }
     }
@@ -371,7 +373,11 @@ impl Line {
     }
 
     /// Takes what happens next; `None` at the deadline and for what needs nothing more.
-    async fn next(&mut self, deadline: Option<Instant>, waiting: Option<&Waiting>) -> Option<Next> {
+    pub(super) async fn next(
+        &mut self,
+        deadline: Option<Instant>,
+        waiting: Option<&Waiting>,
+    ) -> Option<Next> {
         let settled = async {
             match waiting {
                 Some(waiting) => waiting.settled().await,
@@ -413,7 +419,7 @@ impl Line {
         match event {
             Some(CallEvent::ReOffer(offer)) => self.renegotiate(offer).await,
             Some(CallEvent::Confirmed { answer: Some(answer) }) => self.completed(&answer).await,
-            Some(CallEvent::Dtmf(tone)) => return Some(Next::Key(tone.digit)),
+            Some(CallEvent::Dtmf(tone)) => return self.key(Way::Signalling, tone.digit),
             Some(CallEvent::PictureFastUpdate) => self.leg.needs_key_frame(),
             Some(CallEvent::Bye { reason }) => {
                 tracing::info!(?reason, "the room system hung up");
@@ -461,7 +467,8 @@ impl Line {
 
     async fn handle_leg(&mut self, event: LegEvent) -> Option<Next> {
         match event {
-            LegEvent::Key(key) => return Some(Next::Key(key)),
+            LegEvent::Key(key) => return self.key(Way::Event, key),
+            LegEvent::HeardKey(key) => return self.key(Way::Sound, key),
             LegEvent::KeyFrameBySignalling => self.ask_key_frame(),
             LegEvent::Lost => {
                 tracing::info!("hanging up: no media comes any more");
@@ -476,6 +483,10 @@ impl Line {
             }
         }
         None
+    }
+
+    fn key(&mut self, way: Way, key: char) -> Option<Next> {
+        self.ways.take(way, key, Instant::now()).then_some(Next::Key(key))
     }
 
     fn ask_key_frame(&self) {

@@ -210,6 +210,8 @@ fn format_of(negotiated: &Negotiated, our_bitrate: Option<u64>) -> LegFormat {
         }),
         sends_audio: audio.is_some_and(|it| it.transport.receive),
         sends_video: video.is_some_and(|it| it.transport.receive),
+        tones_in_sound: audio
+            .is_some_and(|it| it.transport.receive && it.telephone_event.is_none()),
     }
 }
 

@@ -17,6 +17,7 @@ mod onward;
 mod peers;
 mod raw;
 mod reception;
+mod remote;
 mod scripted;
 mod torture;
 mod trunks;

@@ -56,12 +56,15 @@ struct Source {
     slot: Arc<Slot>,
     task: Option<TaskHandle>,
     tile: (u32, u32),
+    is_screen: bool,
 }
 
 struct Sink {
     format: VideoFormat,
     layout: Layout,
     exclude: Option<SourceId>,
+    screens: bool,
+    message: Option<Arc<str>>,
     watches: Option<CompositionKey>,
     sink: Arc<Mutex<VideoSink>>,
 }
@@ -99,7 +102,8 @@ impl VideoControl {
         let arrivals = &mut self.arrivals;
         let source = self.sources.entry(id).or_insert_with(|| {
             *arrivals += 1;
-            Source { arrival: *arrivals, slot: Arc::new(Slot::new(name)), task: None, tile: (0, 0) }
+            let slot = Arc::new(Slot::new(name));
+            Source { arrival: *arrivals, slot, task: None, tile: (0, 0), is_screen: false }
         });
         source.slot.rename(name);
         source
@@ -136,6 +140,14 @@ impl VideoControl {
         self.rebuild();
     }
 
+    pub(crate) fn mark_screen(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id)
+            && !std::mem::replace(&mut source.is_screen, true)
+        {
+            self.rebuild();
+        }
+    }
+
     pub(crate) fn rename(&mut self, id: SourceId, name: &str) {
         if let Some(source) = self.sources.get(&id) {
             source.slot.rename(name);
@@ -168,7 +180,9 @@ impl VideoControl {
         lane: LaneTx,
     ) {
         let sink = Arc::new(Mutex::new(VideoSink::new(number, lane)));
-        self.sinks.insert(id, Sink { format, layout, exclude, watches: None, sink });
+        let (screens, message) = (true, None);
+        self.sinks
+            .insert(id, Sink { format, layout, exclude, screens, message, watches: None, sink });
         self.rebuild();
     }
 
@@ -181,10 +195,28 @@ impl VideoControl {
         self.rebuild();
     }
 
-    /// A composition that one viewer watches alone goes on under a new key if only the rate differs.
+    pub(crate) fn show_screens(&mut self, id: SinkId, shown: bool) {
+        if let Some(sink) = self.sinks.get_mut(&id)
+            && std::mem::replace(&mut sink.screens, shown) != shown
+        {
+            self.rebuild();
+        }
+    }
+
+    pub(crate) fn set_message(&mut self, id: SinkId, message: Option<&str>) {
+        let Some(sink) = self.sinks.get_mut(&id) else { return };
+        sink.message = message.map(Arc::from);
+        if let Some(old) = sink.watches {
+            self.rekey(id, old, CompositionKey { message: message.map(|_| id), ..old });
+        }
+        self.rebuild();
+    }
+
+    /// A composition that one viewer watches alone goes on under a new key if only the rate or a
+    /// message differs.
     fn rekey(&mut self, id: SinkId, old: CompositionKey, new: CompositionKey) {
-        let same = VideoFormat { bitrate: old.format.bitrate, ..new.format } == old.format
-            && new.layout == old.layout;
+        let format = VideoFormat { bitrate: new.format.bitrate, ..old.format };
+        let same = new == CompositionKey { format, message: new.message, ..old };
         if !same || self.compositions.contains_key(&new) {
             return;
         }
@@ -242,7 +274,7 @@ impl VideoControl {
         order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut wanted: HashMap<CompositionKey, BTreeSet<SinkId>> = HashMap::new();
         for (id, sink) in &self.sinks {
-            wanted.entry(self.key(&order, sink)).or_default().insert(*id);
+            wanted.entry(self.key(&order, *id, sink)).or_default().insert(*id);
         }
         self.compositions.retain(|key, _| wanted.contains_key(key));
         let mut tiles: HashMap<SourceId, (u32, u32)> = HashMap::new();
@@ -261,8 +293,14 @@ impl VideoControl {
 
     /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
     /// that holds see the same tiles, and share the encode.
-    fn key(&self, order: &[SourceId], sink: &Sink) -> CompositionKey {
-        let everybody = CompositionKey { format: sink.format, layout: sink.layout, exclude: None };
+    fn key(&self, order: &[SourceId], id: SinkId, sink: &Sink) -> CompositionKey {
+        let everybody = CompositionKey {
+            format: sink.format,
+            layout: sink.layout,
+            exclude: None,
+            screens: sink.screens || !self.sources.values().any(|it| it.is_screen),
+            message: sink.message.as_ref().map(|_| id),
+        };
         let Some(own) = sink.exclude.filter(|it| self.sources.contains_key(it)) else {
             return everybody;
         };
@@ -282,11 +320,14 @@ impl VideoControl {
         let sources: Vec<(SourceId, Arc<Slot>)> = order
             .iter()
             .filter(|id| seen(**id))
-            .filter_map(|id| Some((*id, self.sources.get(id)?.slot.clone())))
+            .filter_map(|id| Some((*id, self.sources.get(id)?)))
+            .filter(|(_, source)| key.screens || !source.is_screen)
+            .map(|(id, source)| (id, source.slot.clone()))
             .collect();
         let is_there = |id: &SourceId| sources.iter().any(|it| it.0 == *id);
         let foremost = self.screen.iter().chain(&self.spoke).copied().filter(is_there).collect();
-        Scene { version: self.scenes, sources, foremost }
+        let message = key.message.and_then(|id| self.sinks.get(&id)?.message.clone());
+        Scene { version: self.scenes, sources, foremost, message }
     }
 
     fn places(&self, scene: &Scene, key: &CompositionKey) -> Vec<layout::Place> {
