@@ -22,7 +22,7 @@ BUILD_PACKAGES=(build-essential cmake nasm clang libclang-dev pkg-config libvpx-
     git curl ca-certificates)
 TEST_PACKAGES=(chromium fonts-dejavu-core baresip-core baresip-ffmpeg sip-tester sipsak ffmpeg
     kamailio libnss3-tools libre-dev iproute2 iptables postgresql tesseract-ocr)
-BENCH_PACKAGES=(janus iproute2 strace)
+BENCH_PACKAGES=(janus rtpengine-daemon kamailio sip-tester iproute2 strace)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -100,12 +100,13 @@ no_database_service() {
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$folder/plenum.conf" >/dev/null
 }
 
-# The tests start their own SIP servers too: Debian's package would start one with the system, on the
-# ports that Plenum itself wants.
-no_sip_service() {
-    local unit=/etc/systemd/system/kamailio.service as_root=()
+# Tests and benches start their own SIP servers too: Debian's packages would start theirs with the
+# system, on the ports that Plenum itself wants.
+# no_service PACKAGE: if it is not there yet.
+no_service() {
+    local unit=/etc/systemd/system/$1.service as_root=()
     command -v dpkg-query >/dev/null || return 0
-    [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && [ -n "$(missing_packages kamailio)" ] || return 0
+    [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && [ -n "$(missing_packages "$1")" ] || return 0
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     "${as_root[@]}" ln -s /dev/null "$unit"
 }
@@ -200,10 +201,12 @@ npm_packages() {
 need_packages "${BUILD_PACKAGES[@]}"
 if $with_test; then
     no_database_service
-    no_sip_service
+    no_service kamailio
     need_packages "${TEST_PACKAGES[@]}"
 fi
 if $with_bench; then
+    no_service kamailio
+    no_service rtpengine-daemon
     need_packages "${BENCH_PACKAGES[@]}"
 fi
 need_rust

@@ -15,6 +15,8 @@ pub enum Fault {
     Mcu(#[from] mcu::McuError),
     #[error("cutting a frame into packets: {0}")]
     Packetize(#[from] rtp::payload::PacketizeError),
+    #[error("SRTP: {0}")]
+    Srtp(#[from] rtp::srtp::SrtpError),
     #[error("WebRTC: {0}")]
     Rtc(#[from] str0m::RtcError),
     #[error("HTTP: {0}")]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::camera::PAYLOAD_TYPE;
 use crate::fault::{Doing, Fault, Result, missing};
 use crate::{http, machine};
 
@@ -16,8 +17,6 @@ use crate::{http, machine};
 pub const MOUNT_PORT: u16 = 5_004;
 /// The mountpoint there.
 pub const MOUNT_POINT: u64 = 1;
-/// The payload type there.
-pub const MOUNT_PAYLOAD_TYPE: u8 = 96;
 
 const HTTP_PORT: u16 = 8_088;
 const START: Duration = Duration::from_secs(10);
@@ -172,7 +171,7 @@ fn configure(folder: &Path) -> Result<()> {
             "janus.plugin.streaming.jcfg",
             format!(
                 "bench: {{ type = \"rtp\"; id = {MOUNT_POINT}; media = ( {{ type = \"video\"; \
-                 mid = \"v\"; label = \"v\"; port = {MOUNT_PORT}; pt = {MOUNT_PAYLOAD_TYPE}; \
+                 mid = \"v\"; label = \"v\"; port = {MOUNT_PORT}; pt = {PAYLOAD_TYPE}; \
                  codec = \"vp8\"; }} ) }}\n"
             ),
         ),

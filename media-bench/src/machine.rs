@@ -36,6 +36,16 @@ pub fn cpu_of(pid: u32) -> Result<Duration> {
     Ok(sum)
 }
 
+/// The same of a process and all that it started.
+pub fn cpu_of_tree(pid: u32) -> Result<Duration> {
+    let mut sum = cpu_of(pid)?;
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    for child in fs::read_to_string(&path).doing(&path)?.split_whitespace() {
+        sum += cpu_of_tree(child.parse().map_err(|_| missing("a process' number"))?)?;
+    }
+    Ok(sum)
+}
+
 /// User and system time of this thread.
 pub fn cpu_of_thread() -> Result<Duration> {
     // Of a thread that runs, the kernel brings the figure up to date when it yields.

@@ -4,15 +4,20 @@
 //! Everything is taken side by side in the same run, in turn, because the machine is shared and
 //! noisy; the ratio counts. CONTRIBUTING.md tells how to read the table.
 
+mod camera;
 mod child;
 mod fanout;
 mod fault;
 mod http;
 mod janus;
+mod load;
 mod machine;
 mod mixing;
+mod packets;
+mod relay;
 mod report;
 mod serving;
+mod signalling;
 mod sound;
 mod video;
 
@@ -56,6 +61,9 @@ enum Role {
     /// Seals and sends, and nothing else.
     #[command(name = fanout::floor::ROLE, hide = true)]
     Floor,
+    /// Passes packets on between room systems.
+    #[command(name = relay::legs::ROLE, hide = true)]
+    Legs,
 }
 
 /// How long and how often is measured.
@@ -123,6 +131,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             Role::Bridge => mixing::bridge::serve(),
             Role::Shard => fanout::shard::serve(),
             Role::Floor => fanout::floor::serve(),
+            Role::Legs => relay::legs::serve(),
         };
         return served.map(|()| ExitCode::SUCCESS);
     }
@@ -141,6 +150,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         sfu::transport::webrtc::init_crypto();
         figures.extend(fanout::measure(&plan)?);
     }
+    if wanted(&[9]) {
+        eprintln!("media-bench: relaying");
+        figures.extend(relay::measure(&plan)?);
+    }
     if wanted(&[10]) {
         eprintln!("media-bench: mixing");
         figures.extend(mixing::measure(&plan)?);
@@ -148,6 +161,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if wanted(&[11]) {
         eprintln!("media-bench: composing");
         figures.extend(video::measure(&plan)?);
+    }
+    if wanted(&[14]) {
+        eprintln!("media-bench: signalling");
+        figures.extend(signalling::measure(&plan)?);
     }
     if wanted(&[15, 16, 17]) {
         eprintln!("media-bench: reading");

@@ -1,18 +1,30 @@
-/* A floor control client on libre: asks for the floor, loses it, asks again and gives it back.
- * What happens to it stands in its output, a word a line.
+/* Floor control on libre, a client or a server, over UDP by libre's own connection and over TCP,
+ * which libre does not do, by its messages. It does what its input says, a letter a line, and tells
+ * what it hears, a word a line.
  *
- * floor SERVER-PORT CONFERENCE USER FLOOR */
+ * floor client|server udp|tcp OWN-PORT PEER-PORT CONFERENCE USER FLOOR
+ *
+ * A client: a asks for the floor, r gives it back. A server: s somebody on its side begins to show
+ * something, e ends, r takes the floor from the client. */
 
 #include <re.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct bfcp_conn *conn;
-static struct sa server;
+static struct tcp_sock *door;
+static struct tcp_conn *tcp;
+static struct mbuf *stream;
+static struct sa peer;
+static bool server;
 static uint32_t conference;
-static uint16_t user, floor_id;
-static bool lost;
+static uint16_t user, floor_id, request, transaction;
+static const uint16_t request_of_server = 7;
+static enum bfcp_reqstat theirs;
+
+static void on_message(const struct bfcp_msg *msg);
 
 static void say(const char *word)
 {
@@ -20,10 +32,89 @@ static void say(const char *word)
 	fflush(stdout);
 }
 
-static void end(const char *why)
+static void fail(const char *why)
 {
 	say(why);
 	re_cancel();
+}
+
+static void on_answer(int err, const struct bfcp_msg *msg, void *arg)
+{
+	(void)arg;
+	if (err)
+		return fail("unanswered");
+	on_message(msg);
+}
+
+/* Sends what was made for a connection. */
+static void flush(struct mbuf *mb)
+{
+	mb->pos = 0;
+	if (!tcp || tcp_send(tcp, mb))
+		fail("not sent");
+	mem_deref(mb);
+}
+
+/* A client's request about the floor, or about its own request. */
+static void ask(enum bfcp_prim prim, enum bfcp_attrib what, uint16_t *value)
+{
+	const unsigned count = value ? 1 : 0;
+
+	if (conn) {
+		if (bfcp_request(conn, &peer, BFCP_VER2, prim, conference, user, on_answer, NULL,
+				 count, what, 0, value))
+			fail("not asked");
+		return;
+	}
+	struct mbuf *mb = mbuf_alloc(128);
+	bfcp_msg_encode(mb, BFCP_VER1, false, prim, conference, ++transaction, user, count, what, 0,
+			value);
+	flush(mb);
+}
+
+/* A server's word on a request: an answer, or one that nobody asked for. */
+static void tell(const struct bfcp_msg *msg, enum bfcp_prim prim, uint16_t id, uint16_t whom,
+		 enum bfcp_reqstat how)
+{
+	struct bfcp_reqstatus status = {how, 0};
+	const bool of_floor = prim == BFCP_FLOOR_STATUS;
+	const unsigned count = (of_floor ? 1 : 0) + (how ? 1 : 0);
+#define INFO                                                                                       \
+	BFCP_FLOOR_REQ_INFO, 3, &id, BFCP_OVERALL_REQ_STATUS, 1, &id, BFCP_REQUEST_STATUS, 0,      \
+		&status, BFCP_FLOOR_REQ_STATUS, 0, &floor_id, BFCP_BENEFICIARY_INFO, 0, &whom
+	if (conn && msg && of_floor)
+		bfcp_reply(conn, msg, prim, count, BFCP_FLOOR_ID, 0, &floor_id, INFO);
+	else if (conn && msg)
+		bfcp_reply(conn, msg, prim, count, INFO);
+	else if (conn && of_floor)
+		bfcp_notify(conn, &peer, BFCP_VER2, prim, conference, user, count, BFCP_FLOOR_ID, 0,
+			    &floor_id, INFO);
+	else if (conn)
+		bfcp_notify(conn, &peer, BFCP_VER2, prim, conference, user, count, INFO);
+	if (conn)
+		return;
+	struct mbuf *mb = mbuf_alloc(128);
+	const uint16_t number = msg ? msg->tid : 0;
+	if (of_floor)
+		bfcp_msg_encode(mb, BFCP_VER1, false, prim, conference, number, user, count,
+				BFCP_FLOOR_ID, 0, &floor_id, INFO);
+	else
+		bfcp_msg_encode(mb, BFCP_VER1, false, prim, conference, number, user, count, INFO);
+	flush(mb);
+}
+
+static void acknowledge(const struct bfcp_msg *msg, enum bfcp_prim prim)
+{
+	if (conn) {
+		bfcp_reply(conn, msg, prim, 0);
+		return;
+	}
+	/* Only a hello is answered over TCP. */
+	if (prim != BFCP_HELLO_ACK)
+		return;
+	struct mbuf *mb = mbuf_alloc(128);
+	bfcp_msg_encode(mb, BFCP_VER1, false, prim, conference, msg->tid, user, 0);
+	flush(mb);
 }
 
 /* How the request in a message stands; 0 where it has none. */
@@ -41,91 +132,176 @@ static enum bfcp_reqstat standing(const struct bfcp_msg *msg, uint16_t *id, uint
 	return status->v.reqstatus.status;
 }
 
-static void on_released(int err, const struct bfcp_msg *msg, void *arg)
+/* What a server hears. */
+static void serve(const struct bfcp_msg *msg)
 {
-	uint16_t id, whom;
-	(void)arg;
-	end(!err && standing(msg, &id, &whom) == BFCP_RELEASED ? "released" : "not released");
-}
-
-static void on_floor(int err, const struct bfcp_msg *msg, void *arg)
-{
-	uint16_t id = 0, whom;
-	(void)arg;
-	if (err || standing(msg, &id, &whom) != BFCP_GRANTED)
-		return end("not granted");
-	say("granted");
-	/* The first time it waits to lose it. */
-	if (lost && bfcp_request(conn, &server, BFCP_VER2, BFCP_FLOOR_RELEASE, conference, user,
-				 on_released, NULL, 1, BFCP_FLOOR_REQUEST_ID, 0, &id))
-		end("cannot release");
-}
-
-static void ask(void)
-{
-	if (bfcp_request(conn, &server, BFCP_VER2, BFCP_FLOOR_REQUEST, conference, user,
-			 on_floor, NULL, 1, BFCP_FLOOR_ID, 0, &floor_id))
-		end("cannot ask");
-}
-
-static void on_query(int err, const struct bfcp_msg *msg, void *arg)
-{
-	(void)arg;
-	if (err || msg->prim != BFCP_FLOOR_STATUS)
-		return end("no floor status");
-	say("status");
-	ask();
-}
-
-static void on_hello(int err, const struct bfcp_msg *msg, void *arg)
-{
-	(void)arg;
-	if (err || msg->prim != BFCP_HELLO_ACK)
-		return end("no hello");
-	say("hello");
-	if (bfcp_request(conn, &server, BFCP_VER2, BFCP_FLOOR_QUERY, conference, user,
-			 on_query, NULL, 1, BFCP_FLOOR_ID, 0, &floor_id))
-		end("cannot query");
-}
-
-/* What the server says of itself. */
-static void on_news(const struct bfcp_msg *msg, void *arg)
-{
-	uint16_t id, whom = 0;
-	enum bfcp_reqstat status = standing(msg, &id, &whom);
-	(void)arg;
-	if (msg->prim == BFCP_FLOOR_REQUEST_STATUS) {
-		bfcp_reply(conn, msg, BFCP_FLOOR_REQ_STATUS_ACK, 0);
-		if (status == BFCP_REVOKED)
-			say("revoked");
+	if (msg->prim == BFCP_HELLO) {
+		say("hello");
+		acknowledge(msg, BFCP_HELLO_ACK);
 	}
-	else if (msg->prim == BFCP_FLOOR_STATUS) {
-		bfcp_reply(conn, msg, BFCP_FLOOR_STATUS_ACK, 0);
-		if (status == BFCP_GRANTED && whom != user && !lost) {
-			say("theirs");
-			lost = true;
-			ask();
+	else if (msg->prim == BFCP_FLOOR_QUERY) {
+		tell(msg, BFCP_FLOOR_STATUS, 9, user + 1, theirs);
+	}
+	else if (msg->prim == BFCP_FLOOR_REQUEST) {
+		say("asked");
+		tell(msg, BFCP_FLOOR_REQUEST_STATUS, request_of_server, user, BFCP_GRANTED);
+	}
+	else if (msg->prim == BFCP_FLOOR_RELEASE) {
+		say("given back");
+		tell(msg, BFCP_FLOOR_REQUEST_STATUS, request_of_server, user, BFCP_RELEASED);
+	}
+}
+
+/* What either hears. */
+static void on_message(const struct bfcp_msg *msg)
+{
+	uint16_t id = 0, whom = 0;
+	const enum bfcp_reqstat status = standing(msg, &id, &whom);
+
+	if (msg->confid != conference || msg->userid != user)
+		return fail("of somebody else");
+	if (server)
+		return serve(msg);
+	switch (msg->prim) {
+
+	case BFCP_HELLO_ACK:
+		say("hello");
+		ask(BFCP_FLOOR_QUERY, BFCP_FLOOR_ID, &floor_id);
+		break;
+
+	case BFCP_FLOOR_REQUEST_STATUS:
+		if (conn && !msg->r)
+			acknowledge(msg, BFCP_FLOOR_REQ_STATUS_ACK);
+		request = id;
+		say(bfcp_reqstatus_name(status));
+		break;
+
+	case BFCP_FLOOR_STATUS:
+		if (conn && !msg->r)
+			acknowledge(msg, BFCP_FLOOR_STATUS_ACK);
+		say(status != BFCP_GRANTED ? "free" : whom == user ? "ours" : "theirs");
+		break;
+
+	default:
+		say(bfcp_prim_name(msg->prim));
+		break;
+	}
+}
+
+static void on_datagram(const struct bfcp_msg *msg, void *arg)
+{
+	(void)arg;
+	peer = msg->src;
+	on_message(msg);
+}
+
+/* Cuts a stream into messages, whose header has the length of the rest in words. */
+static void on_stream(struct mbuf *mb, void *arg)
+{
+	(void)arg;
+	stream->pos = stream->end;
+	mbuf_write_mem(stream, mbuf_buf(mb), mbuf_get_left(mb));
+	stream->pos = 0;
+	while (mbuf_get_left(stream) >= 12) {
+		const uint8_t *head = mbuf_buf(stream);
+		const size_t whole = 12 + 4 * (head[2] << 8 | head[3]);
+		struct bfcp_msg *msg = NULL;
+		if (mbuf_get_left(stream) < whole)
+			break;
+		const size_t after = stream->pos + whole;
+		if (bfcp_msg_decode(&msg, stream))
+			return fail("unreadable");
+		on_message(msg);
+		mem_deref(msg);
+		stream->pos = after;
+	}
+	const size_t left = mbuf_get_left(stream);
+	memmove(stream->buf, mbuf_buf(stream), left);
+	stream->pos = 0;
+	stream->end = left;
+}
+
+static void on_closed(int err, void *arg)
+{
+	(void)err;
+	(void)arg;
+	tcp = mem_deref(tcp);
+	say("closed");
+}
+
+static void on_connected(void *arg)
+{
+	(void)arg;
+	say("connected");
+	if (!server)
+		ask(BFCP_HELLO, 0, NULL);
+}
+
+static void on_caller(const struct sa *from, void *arg)
+{
+	(void)from;
+	if (tcp)
+		tcp_reject(door);
+	else if (tcp_accept(&tcp, door, on_connected, on_stream, on_closed, arg))
+		fail("not accepted");
+}
+
+static void on_input(int flags, void *arg)
+{
+	char order[16];
+	const ssize_t length = read(STDIN_FILENO, order, sizeof(order));
+	(void)flags;
+	(void)arg;
+
+	if (length <= 0)
+		re_cancel();
+	for (ssize_t i = 0; i < length; i++) {
+		if (order[i] == 'a')
+			ask(BFCP_FLOOR_REQUEST, BFCP_FLOOR_ID, &floor_id);
+		else if (order[i] == 'r' && !server)
+			ask(BFCP_FLOOR_RELEASE, BFCP_FLOOR_REQUEST_ID, &request);
+		else if (order[i] == 'r')
+			tell(NULL, BFCP_FLOOR_REQUEST_STATUS, request_of_server, user, BFCP_REVOKED);
+		else if (order[i] == 's' || order[i] == 'e') {
+			theirs = order[i] == 's' ? BFCP_GRANTED : 0;
+			tell(NULL, BFCP_FLOOR_STATUS, 9, user + 1, theirs);
 		}
 	}
 }
 
+static int begin(bool over_tcp, const struct sa *own)
+{
+	stream = mbuf_alloc(512);
+	if (!over_tcp && bfcp_listen(&conn, BFCP_UDP, (struct sa *)own, NULL, on_datagram, NULL))
+		return 1;
+	if (over_tcp && sa_port(&peer))
+		return tcp_connect(&tcp, &peer, on_connected, on_stream, on_closed, NULL);
+	if (over_tcp)
+		return tcp_listen(&door, own, on_caller, NULL);
+	if (!server)
+		ask(BFCP_HELLO, 0, NULL);
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
-	struct sa local;
+	struct sa own;
 
-	if (argc != 5 || libre_init())
+	if (argc != 8 || libre_init())
 		return 2;
-	sa_set_str(&server, "127.0.0.1", (uint16_t)atoi(argv[1]));
-	sa_set_str(&local, "127.0.0.1", 0);
-	conference = (uint32_t)strtoul(argv[2], NULL, 10);
-	user = (uint16_t)atoi(argv[3]);
-	floor_id = (uint16_t)atoi(argv[4]);
-	if (bfcp_listen(&conn, BFCP_UDP, &local, NULL, on_news, NULL))
-		return 2;
-	if (bfcp_request(conn, &server, BFCP_VER2, BFCP_HELLO, conference, user, on_hello, NULL, 0))
+	server = !strcmp(argv[1], "server");
+	sa_set_str(&own, "127.0.0.1", (uint16_t)atoi(argv[3]));
+	sa_set_str(&peer, "127.0.0.1", (uint16_t)atoi(argv[4]));
+	conference = (uint32_t)strtoul(argv[5], NULL, 10);
+	user = (uint16_t)atoi(argv[6]);
+	floor_id = (uint16_t)atoi(argv[7]);
+	if (fd_listen(STDIN_FILENO, FD_READ, on_input, NULL) || begin(!strcmp(argv[2], "tcp"), &own))
 		return 2;
 	re_main(NULL);
+	mem_deref(tcp);
+	mem_deref(door);
 	mem_deref(conn);
+	mem_deref(stream);
 	libre_close();
 	return 0;
 }

@@ -89,12 +89,20 @@ impl Device {
     /// # Panics
     /// When the call is not taken.
     pub fn dial(uri: &str, clip: H264Clip, sound: fn(u64) -> f32) -> Self {
+        Self::dial_with(uri, clip, sound, "")
+    }
+
+    /// The same, with other lines than those of sound and picture after them in its offer.
+    ///
+    /// # Panics
+    /// When the call is not taken, or one of its lines is not.
+    pub fn dial_with(uri: &str, clip: H264Clip, sound: fn(u64) -> f32, lines: &str) -> Self {
         let sockets = [(); 4].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
         for socket in &sockets {
             socket.set_read_timeout(Some(LOOK)).expect("a timeout");
         }
         let ports = sockets.each_ref().map(|it| it.local_addr().expect("its port").port());
-        let (call, remotes) = Call::dial(uri, &offer(ports, clip.profile));
+        let (call, remotes) = Call::dial(uri, &(offer(ports, clip.profile) + lines));
         let obeys = !clip.has_many_key_frames;
         let state = State { clip: Some(Arc::new(clip)), obeys, ..State::default() };
         let shared = Arc::new(Shared { ended: AtomicBool::new(false), state: Mutex::new(state) });
@@ -126,6 +134,11 @@ impl Device {
         state.obeys = !clip.has_many_key_frames;
         (state.clip, state.frame) = (Some(Arc::new(clip)), 0);
         state.restarts += 1;
+    }
+
+    /// The answer to its call.
+    pub fn answer(&self) -> &str {
+        &self.call.answer
     }
 
     /// How often a key frame was asked for.
@@ -362,6 +375,8 @@ struct Call {
     uri: String,
     id: String,
     to: String,
+    /// What the other side answered.
+    answer: String,
 }
 
 impl Call {
@@ -374,13 +389,16 @@ impl Call {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = format!("device-{}-{count}", std::process::id());
-        let mut call = Self { socket, uri: uri.to_owned(), id, to: format!("<{uri}>") };
+        let (to, answer) = (format!("<{uri}>"), String::new());
+        let mut call = Self { socket, uri: uri.to_owned(), id, to, answer };
         call.request("INVITE", 1, offer);
-        let answer = call.answer("1 INVITE");
+        let answer = call.wait_for_answer("1 INVITE");
         assert!(answer.starts_with("SIP/2.0 200"), "{uri}: {answer}");
         call.to = header(&answer, "To").expect("who answered").to_owned();
         call.request("ACK", 1, "");
-        (call, addresses(&answer))
+        let addresses = addresses(&answer);
+        call.answer = answer;
+        (call, addresses)
     }
 
     fn request(&self, method: &str, number: u32, body: &str) {
@@ -398,7 +416,7 @@ impl Call {
     }
 
     /// The final answer to a request.
-    fn answer(&self, cseq: &str) -> String {
+    fn wait_for_answer(&self, cseq: &str) -> String {
         let mut bytes = [0; 8_192];
         loop {
             let length = self.socket.recv(&mut bytes).expect("an answer in time");
@@ -435,6 +453,6 @@ fn addresses(answer: &str) -> [SocketAddr; 4] {
             *ports.last_mut().expect("a medium") = port;
         }
     }
-    let all = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let all = ports.into_iter().take(4).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     all.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("two media: {answer}"))
 }

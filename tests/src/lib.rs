@@ -8,6 +8,7 @@ pub mod analyse;
 pub mod baresip;
 pub mod browser;
 pub mod caller;
+pub mod content;
 pub mod device;
 pub mod driver;
 pub mod kamailio;

@@ -98,7 +98,7 @@ fn who_leaves_and_comes_back_at_once_is_seen() {
             person.join_by_client(&token::to_join(mark.name, "again"), mode);
             person
         });
-    for _ in 0..6 {
+    for _ in 0..3 {
         for person in [&mut red, &mut green] {
             let _ = person.evaluate("() => window.plenum.room.disconnect()");
             person.join_by_client(&token::to_join(person.mark.name, "again"), Mode::V1);

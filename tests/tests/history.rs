@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::admin::{CommandLine, PASSWORD, Page};
-use tests::media::{GREEN, RED};
+use tests::caller::Caller;
+use tests::media::{BLUE, GREEN, RED};
 use tests::person::PATIENCE;
 use tests::python::PythonPeer;
 use tests::server::Server;
@@ -122,6 +123,70 @@ fn a_meeting_stands_in_the_history_and_is_told_as_it_happens() {
     assert_eq!((&entry["action"], &entry["actor"]["id"]), (&json!("leg.dial"), &json!("devkey")));
     assert!(entry["target"]["name"].as_str().is_some_and(|it| it.contains("nobody")), "{entry}");
     drop((anna, boris));
+    server.stop();
+}
+
+#[test]
+fn what_was_said_in_a_call_is_kept_without_its_secrets() {
+    let story = Story::begin("what_was_said_in_a_call_is_kept");
+    let meetings = "[[meeting]]\nid = \"board\"\nguest_pin = \"471100\"\n";
+    let server = Server::start_with(&story, meetings);
+    let admin = CommandLine::new(&story, &server, "admin");
+    admin.first_sign_in(&server);
+
+    let mut room = Caller::new(&server.dial("board**471100", "udp"), BLUE);
+    let offer = room.sdp("8 0", "sendrecv");
+    let answer = room.invite(&offer);
+    assert_eq!(answer.status(), 200, "{}", answer.0);
+    let call = answer.header("Call-ID").expect("a Call-ID").to_owned();
+    room.acknowledge("");
+    room.press('7');
+    room.hang_up();
+    let mut stranger = Caller::new(&server.dial("nowhere", "udp"), RED);
+    let offer = stranger.sdp("8 0", "sendrecv");
+    let refusal = stranger.invite(&offer);
+    assert_eq!(refusal.status(), 404, "{}", refusal.0);
+
+    // A call is kept a few seconds after its last word.
+    let mut kept = Value::Null;
+    wait::until("both calls are kept", PATIENCE, || {
+        kept = admin.json(&["history", "ladders"]);
+        (kept.as_array()?.len() == 2).then_some(())
+    });
+    let of = |outcome: &str| {
+        let all = kept.as_array().expect("a list");
+        all.iter().find(|it| it["outcome"] == outcome).unwrap_or_else(|| panic!("{kept}")).clone()
+    };
+    let (answered, refused) = (of("200"), of("404"));
+    assert_eq!(answered["call"], *call);
+    let found = admin.json(&["history", "ladders", "--call", &call]);
+    assert_eq!(found, json!([answered]));
+    let draw = |ladder: &Value| {
+        let drawn = admin.run(&["history", "ladder", ladder["id"].as_str().expect("an id")], "");
+        assert_eq!(drawn.code, 0, "{drawn:?}");
+        drawn.printed
+    };
+    let drawing = draw(&answered);
+    let place = |text: &str| drawing.find(text).unwrap_or_else(|| panic!("no {text}:\n{drawing}"));
+    let order = ["INVITE sip:board*****", "200 OK (SDP)", "ACK ", "INFO ", "BYE "];
+    assert!(order.map(place).is_sorted(), "{drawing}");
+    assert!(draw(&refused).contains("404 Not Found"), "{}", draw(&refused));
+
+    let capture = story.file("call.pcap");
+    let path = capture.to_str().expect("a path");
+    let id = answered["id"].as_str().expect("an id");
+    let written = admin.run(&["history", "ladder", id, "--pcap", path], "");
+    assert_eq!(written.code, 0, "{written:?}");
+    let capture = std::fs::read(&capture).expect("the capture");
+    assert_eq!(capture[..4], [0xa1, 0xb2, 0xc3, 0xd4]);
+    let text = String::from_utf8_lossy(&capture);
+    assert!(text.contains("Signal=***") && text.contains("m=audio"), "{text}");
+    assert!(!text.contains("471100") && !text.contains("Signal=7"), "{text}");
+
+    let legs = admin.json(&["history", "legs"]);
+    let leg = &legs[0];
+    assert_eq!((&leg["call"], &leg["codecs"]), (&json!(call), &json!("PCMA")), "{leg}");
+    assert_eq!((&leg["cause"], &leg["ended_by"]), (&json!("by_itself"), &json!("theirs")), "{leg}");
     server.stop();
 }
 

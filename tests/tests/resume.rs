@@ -132,7 +132,8 @@ fn the_python_client_goes_on_after_its_websocket_was_cut() {
     for (mark, single_connection) in [(GREEN, false), (BLUE, true)] {
         let token = token::to_join(mark.name, "python-cut");
         let mut peer = PythonPeer::join(mark, &server.origin, &token, single_connection);
-        meet(&story, &mut [&mut red, &mut peer]);
+        red.wait_for_picture(mark.name);
+        peer.wait_for_picture(RED.name);
         red.evaluate("() => { window.events.length = 0; }");
         peer.ask(json!({ "command": "simulate", "scenario": "SIMULATE_SIGNAL_RECONNECT" }));
         let steps = red.steps(mark.name, 3.0) as f64 / 3.0;

@@ -93,6 +93,26 @@ pub struct LegCallAnswer {
     cause: String,
     /// `ours` or `theirs`; null: not known.
     ended_by: Option<String>,
+    /// The call's `Call-ID`, by which `/api/v1/history/ladders` finds its SIP messages; empty: not
+    /// known.
+    call: String,
+    /// The dial rule that it came by; empty: none.
+    rule: String,
+    /// Packets lost on the way to the server, per mille; this and what follows is null where it was
+    /// not measured.
+    loss_in: Option<u32>,
+    /// Packets lost on the way to them, per mille.
+    loss_out: Option<u32>,
+    /// There and back, in milliseconds.
+    round_trip_ms: Option<u32>,
+    /// How unevenly packets of sound came, in milliseconds.
+    jitter_ms: Option<u32>,
+    /// Bits a second to the server.
+    bit_rate_in: Option<u64>,
+    /// Bits a second to them.
+    bit_rate_out: Option<u64>,
+    /// What people would have said of the sound, estimated: from 1, bad, to 4.5.
+    mos: Option<f64>,
 }
 
 /// How somebody's network did at one time. What was not measured is null.
@@ -120,6 +140,12 @@ pub struct HistoryPage<T> {
     items: Vec<T>,
     /// Give it as `after` for the next part; null: this was the last.
     next: Option<String>,
+}
+
+impl<T> HistoryPage<T> {
+    pub(crate) fn new(items: Vec<T>, next: Option<HistoryCursor>) -> Self {
+        Self { items, next: next.map(|it| format!("{}_{}", it.began_at, it.id)) }
+    }
 }
 
 /// Which part of the history is asked for; all conditions hold together.
@@ -214,7 +240,7 @@ fn read_identity(text: String) -> Result<Identity, Problem> {
 }
 
 /// The place after an entry, as `next` has it: when it began, and its id.
-fn place(text: &str) -> Result<HistoryCursor, Problem> {
+pub(crate) fn place(text: &str) -> Result<HistoryCursor, Problem> {
     let wrong = || Problem::bad("query_invalid", "`after` is the `next` of the part before");
     let (began_at, id) = text.split_once('_').ok_or_else(wrong)?;
     let began_at = Timestamp(began_at.parse().map_err(|_| wrong())?);
@@ -353,6 +379,15 @@ impl Listed for LegCall {
         "ended_at",
         "cause",
         "ended_by",
+        "call",
+        "rule",
+        "loss_in",
+        "loss_out",
+        "round_trip_ms",
+        "jitter_ms",
+        "bit_rate_in",
+        "bit_rate_out",
+        "mos",
     ];
     type Answer = LegCallAnswer;
 
@@ -382,6 +417,15 @@ impl Listed for LegCall {
             ended_at: self.ended_at.map(written),
             cause: self.cause,
             ended_by: self.ended_by.map(Side::word).map(str::to_owned),
+            call: self.call,
+            rule: self.rule,
+            loss_in: self.media.loss_in,
+            loss_out: self.media.loss_out,
+            round_trip_ms: self.media.round_trip_ms,
+            jitter_ms: self.media.jitter_ms,
+            bit_rate_in: self.media.bit_rate_in,
+            bit_rate_out: self.media.bit_rate_out,
+            mos: self.media.mos.map(|it| f64::from(it) / 100.0),
         }
     }
 
@@ -401,8 +445,22 @@ impl Listed for LegCall {
             cell(it.ended_at),
             it.cause,
             cell(it.ended_by),
+            it.call,
+            it.rule,
+            number(it.loss_in),
+            number(it.loss_out),
+            number(it.round_trip_ms),
+            number(it.jitter_ms),
+            number(it.bit_rate_in),
+            number(it.bit_rate_out),
+            number(it.mos),
         ]
     }
+}
+
+/// Empty where there is none.
+fn number(it: Option<impl ToString>) -> String {
+    it.map(|it| it.to_string()).unwrap_or_default()
 }
 
 impl From<Figures> for FiguresAnswer {
@@ -424,8 +482,7 @@ async fn page<T: Listed>(
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(T::place);
-    let next = next.map(|it| format!("{}_{}", it.began_at, it.id));
-    Ok(Json(HistoryPage { items: rows.into_iter().map(T::answer).collect(), next }))
+    Ok(Json(HistoryPage::new(rows.into_iter().map(T::answer).collect(), next)))
 }
 
 fn file<T: Listed>(api: &Api, query: HistoryQuery, name: &str) -> Result<Response, Problem> {

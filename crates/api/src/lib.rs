@@ -13,6 +13,7 @@ mod history;
 mod join;
 mod kept;
 mod keys;
+mod ladders;
 mod legs;
 mod limits;
 mod live;
@@ -289,6 +290,9 @@ fn looking_back() -> OpenApiRouter<Api> {
         .routes(routes!(history::meetings_file))
         .routes(routes!(history::participants_file))
         .routes(routes!(history::legs_file))
+        .routes(routes!(ladders::list))
+        .routes(routes!(ladders::draw))
+        .routes(routes!(ladders::pcap))
         .routes(routes!(live::events))
         .routes(routes!(live::meetings))
 }

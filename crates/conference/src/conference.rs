@@ -11,13 +11,13 @@ use room::{Command, Join, LeaveReason, Permissions, Refusal, Role};
 use sfu::ShardHandle;
 use sfu::driver::PortRange;
 use sfu::transport::webrtc::{Connections, Session};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use types::{
     Identity, MeetingId, ParticipantKind, ParticipantSid, PeerId, Timestamp, TrackId, TrackSid,
 };
 
 use crate::access::{Booked, CreateError, Directory, MeetingSettings};
-use crate::bridge::LegFormat;
+use crate::bridge::{LegFormat, Sharing};
 use crate::clock::Clock;
 use crate::dialling::DialledLeg;
 use crate::events::{Events, Subscription};
@@ -79,6 +79,17 @@ pub(crate) struct LegJoin {
     pub(crate) format: LegFormat,
     pub(crate) link: Link,
     pub(crate) keys: Keys,
+    pub(crate) content: Option<ContentJoin>,
+}
+
+/// Its second picture.
+pub(crate) struct ContentJoin {
+    pub(crate) peer: PeerId,
+    /// As those of the leg; there is no sound.
+    pub(crate) raw: [TrackId; 2],
+    pub(crate) format: LegFormat,
+    /// Hears who shows a screen.
+    pub(crate) sharing: watch::Sender<Sharing>,
 }
 
 /// Why somebody did not come in.

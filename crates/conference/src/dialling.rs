@@ -9,6 +9,15 @@ use types::{Identity, LegLayout, MeetingId};
 
 use crate::telephony::{Present, TrunkState};
 
+/// The attribute of a room system's participant that tells how its call stands.
+pub(crate) const CALL_STATUS_ATTRIBUTE: &str = "sip.callStatus";
+/// That with its `Call-ID`.
+pub(crate) const CALL_ID_ATTRIBUTE: &str = "sip.callIDFull";
+/// That with the dial rule that it came by.
+pub const RULE_ATTRIBUTE: &str = "sip.ruleID";
+/// That with what is spoken, such as `PCMA, H264`.
+pub const CODECS_ATTRIBUTE: &str = "sip.codecs";
+
 /// A call of ours, for as long as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]

@@ -1,8 +1,7 @@
 //! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use mcu::{AudioSinkOptions, Bridge, BridgeEvent, Layout, SinkId, SourceId};
 use room::{
@@ -12,7 +11,7 @@ use rtp::lane::lane;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
 use sfu::core::Wanted;
-use sfu::driver::LegSockets;
+use sfu::driver::{FloorSockets, LegSockets};
 use sfu::transport::plain::{self, LegMedia, LegNumbers};
 use sfu::{PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
@@ -20,8 +19,10 @@ use types::{
     Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
 };
 
-use crate::bridge::{LegFormat, VIDEO_LANE};
+use crate::bridge::{LegFormat, Sharing, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
+use crate::content::{Content, ContentSeat, ContentSorter, LegContent};
+use crate::dialling::{CALL_ID_ATTRIBUTE, CALL_STATUS_ATTRIBUTE, CODECS_ATTRIBUTE};
 use crate::meeting::{ActorMessage, ExecuteError, MeetingHandle};
 use crate::member::{Member, MemberEvent};
 use crate::speech::Speech;
@@ -45,6 +46,8 @@ pub enum LegEvent {
     KeyFrameBySignalling,
     /// Its media ceased, or the shard gave it up.
     Lost,
+    /// Who shows a screen, for the floor of its second picture.
+    Sharing(Sharing),
     /// It was taken out of the meeting.
     Out(LeaveReason),
 }
@@ -57,6 +60,7 @@ pub struct LegSeat {
     /// The shard's place among all.
     place: usize,
     sockets: LegSockets,
+    content: Option<ContentSeat>,
     bandwidth: Option<Bandwidth>,
 }
 
@@ -67,7 +71,7 @@ impl LegSeat {
     }
 
     /// Ports for sound: RTP, RTCP.
-    pub fn audio_ports(&self) -> (u16, u16) {
+    pub fn audio_ports(&self) -> Option<(u16, u16)> {
         self.sockets.audio_ports()
     }
 
@@ -76,28 +80,63 @@ impl LegSeat {
         self.sockets.video_ports()
     }
 
+    /// Adds ports for a second picture and its floor. Where the meeting bounds what a room system is
+    /// sent there is no room for one, and without ports the call goes on without it.
+    pub fn add_content(&mut self) {
+        if self.bandwidth.is_some() {
+            return;
+        }
+        let ports = self.conference.ports();
+        let bound = ports.bind_picture().and_then(|it| Ok((it, ports.bind_floor()?)));
+        match bound {
+            Ok((sockets, floor)) => {
+                let peer = PeerId(self.conference.next_id());
+                self.content = Some(ContentSeat { peer, sockets, floor: Some(floor) });
+            }
+            Err(error) => tracing::warn!(%error, "a room system has no second picture"),
+        }
+    }
+
+    /// Ports for the second picture: RTP, RTCP.
+    pub fn content_ports(&self) -> Option<(u16, u16)> {
+        self.content.as_ref().map(|it| it.sockets.video_ports())
+    }
+
+    /// The port for the floor of the second picture, once.
+    pub fn take_floor(&mut self) -> Option<FloorSockets> {
+        self.content.as_mut()?.floor.take()
+    }
+
     /// Lets media flow as it was agreed. Nobody hears or sees it, and it gets nothing, until it has
     /// a prompt or joins.
     ///
     /// # Errors
     /// Keys that do not fit their suite.
-    pub fn start(self, media: LegMedia, format: LegFormat) -> Result<Leg, SrtpError> {
+    pub fn start(
+        self,
+        media: LegMedia,
+        format: LegFormat,
+        content: LegContent,
+    ) -> Result<Leg, SrtpError> {
         let Self { conference, peer, shard, place: sits_at, sockets, .. } = self;
         let now = conference.clock().now();
-        let numbers = LegNumbers {
-            audio_ssrc: rand::random(),
-            video_ssrc: rand::random(),
-            audio_seq: rand::random(),
-            video_seq: rand::random(),
-            audio_timestamp: rand::random(),
-            video_timestamp: rand::random(),
-        };
-        let clock = NtpClock::new(now, SystemTime::now());
         // Says nothing of this machine, and is the same for sound and picture, as lip-sync needs.
         let cname = format!("plenum-{:016x}", rand::random::<u64>());
-        let leg = Box::new(plain::Leg::new(media, numbers, cname, clock, now)?);
+        let leg = Box::new(plain_leg(media, cname.clone(), now)?);
+        let second = self.content.map(|seat| {
+            let leg = plain_leg(content.media, cname, now)?.allow_silence();
+            Ok((seat, Box::new(leg)))
+        });
+        let second = second.transpose()?;
         let (adapter, events) = mpsc::channel(EVENT_QUEUE);
         let (link, keys) = (Link::default(), Keys(adapter.downgrade()));
+        let second = second.map(|(ContentSeat { peer, sockets, .. }, leg)| {
+            let adapter = adapter.downgrade();
+            let sorter = ContentSorter { link: link.clone(), adapter };
+            shard.give_sockets(peer, sockets);
+            shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
+            Content::new(peer, content.format, content.open)
+        });
         let sorter = LegSorter { link: link.clone(), adapter };
         shard.give_sockets(peer, sockets);
         shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
@@ -109,6 +148,7 @@ impl LegSeat {
             shard,
             sits_at,
             format,
+            content: second,
             published,
             events,
             link,
@@ -119,6 +159,19 @@ impl LegSeat {
     }
 }
 
+fn plain_leg(media: LegMedia, cname: String, now: Instant) -> Result<plain::Leg, SrtpError> {
+    let numbers = LegNumbers {
+        audio_ssrc: rand::random(),
+        video_ssrc: rand::random(),
+        audio_seq: rand::random(),
+        video_seq: rand::random(),
+        audio_timestamp: rand::random(),
+        video_timestamp: rand::random(),
+    };
+    let clock = NtpClock::new(now, SystemTime::now());
+    plain::Leg::new(media, numbers, cname, clock, now)
+}
+
 /// A room system with media. Dropping it ends them and takes it out of its meeting.
 pub struct Leg {
     conference: Conference,
@@ -127,6 +180,7 @@ pub struct Leg {
     /// The shard's place among all.
     sits_at: usize,
     format: LegFormat,
+    content: Option<Content>,
     /// Its tracks in the meeting: sound, picture.
     published: [Option<TrackSid>; 2],
     events: mpsc::Receiver<RawEvent>,
@@ -258,8 +312,10 @@ impl Leg {
         participant: Participant,
     ) -> Result<ParticipantSid, JoinError> {
         let raw = [self.conference.new_track_ids().0, self.conference.new_track_ids().0];
-        let (format, link, keys) = (self.format, self.link.clone(), self.keys.clone());
-        let join = LegJoin { peer: self.peer, raw, format, link, keys };
+        let content = self.content.as_mut().map(|it| it.join(&self.conference));
+        let (peer, format) = (self.peer, self.format);
+        let (link, keys) = (self.link.clone(), self.keys.clone());
+        let join = LegJoin { peer, raw, format, link, keys, content };
         let member = self.conference.join_leg(meeting, participant, join).await?;
         let sid = member.sid().clone();
         self.end_prompt();
@@ -284,7 +340,13 @@ impl Leg {
                         .execute(Command::ChangeTrack { peer, track: track.clone(), change })
                         .await
                 }
-                None if sends => self.publish(member, kind).await.map(|sid| *track = Some(sid)),
+                None if sends => {
+                    let source = match kind {
+                        MediaKind::Audio => TrackSource::Microphone,
+                        MediaKind::Video => TrackSource::Camera,
+                    };
+                    self.publish(member, source).await.map(|sid| *track = Some(sid))
+                }
                 None => Ok(()),
             });
         }
@@ -295,13 +357,18 @@ impl Leg {
         }
     }
 
-    async fn publish(&self, member: &Member, kind: MediaKind) -> Result<TrackSid, ExecuteError> {
+    async fn publish(
+        &self,
+        member: &Member,
+        source: TrackSource,
+    ) -> Result<TrackSid, ExecuteError> {
         let (id, sid) = self.conference.new_track_ids();
-        let (name, source, mime) = match kind {
-            MediaKind::Audio => ("microphone", TrackSource::Microphone, "audio/opus"),
-            MediaKind::Video => ("camera", TrackSource::Camera, ""),
+        let content = self.content.as_ref().map(Content::format).unwrap_or_default();
+        let (name, kind, mime, size) = match source {
+            TrackSource::Microphone => ("microphone", MediaKind::Audio, "audio/opus", None),
+            TrackSource::ScreenShare => ("screen", MediaKind::Video, "", content.video),
+            _ => ("camera", MediaKind::Video, "", self.format.video),
         };
-        let size = self.format.video.filter(|_| kind == MediaKind::Video);
         let info = TrackInfo {
             name: name.to_owned(),
             source,
@@ -323,10 +390,67 @@ impl Leg {
         Ok(sid)
     }
 
+    /// Shows others its second picture as its screen. `false`: it is in no meeting, or may not.
+    pub async fn share(&mut self) -> bool {
+        let (Place::Inside { member }, Some(content)) = (&self.place, &self.content) else {
+            return false;
+        };
+        if content.published.is_some() {
+            return true;
+        }
+        let published = match self.publish(member, TrackSource::ScreenShare).await {
+            Ok(sid) => Some(sid),
+            Err(error) => {
+                tracing::info!(peer = %self.peer, %error, "a room system may not share");
+                None
+            }
+        };
+        if let Some(content) = &mut self.content {
+            content.published = published;
+            // A host may have muted it from the beginning.
+            if content.sharing() == Sharing::Own {
+                return true;
+            }
+        }
+        self.unshare().await;
+        false
+    }
+
+    /// Shows its second picture no more.
+    pub async fn unshare(&mut self) {
+        let Some(track) = self.content.as_mut().and_then(|it| it.published.take()) else { return };
+        let Place::Inside { member } = &self.place else { return };
+        let done = member.execute(Command::Unpublish { peer: self.peer, track }).await;
+        if let Err(error) = done {
+            tracing::debug!(peer = %self.peer, %error, "a room system's screen has ended already");
+        }
+    }
+
+    /// Whether others' screens may be sent to it now, as floor control of its side has it.
+    pub fn let_content_out(&mut self, open: bool) {
+        if let Some(content) = &mut self.content
+            && content.open(open)
+            && let Place::Inside { member } = &self.place
+        {
+            member.change_content(content.peer, content.format());
+        }
+    }
+
+    fn update_content(&mut self, agreed: LegContent) {
+        let Some(content) = &mut self.content else { return };
+        let (peer, media) = (content.peer, Box::new(agreed.media));
+        self.shard.send(sfu::Command::UpdateLeg { peer, media });
+        content.agree(agreed.format, agreed.open);
+        if let Place::Inside { member } = &self.place {
+            member.change_content(peer, content.format());
+        }
+    }
+
     /// The media were negotiated anew.
-    pub async fn update(&mut self, media: LegMedia, format: LegFormat) {
+    pub async fn update(&mut self, media: LegMedia, format: LegFormat, content: LegContent) {
         let media = Box::new(media);
         self.shard.send(sfu::Command::UpdateLeg { peer: self.peer, media });
+        self.update_content(content);
         let held = std::mem::replace(&mut self.format, format).is_hold();
         self.end_prompt();
         if let Place::Inside { member } = &self.place {
@@ -335,18 +459,30 @@ impl Leg {
         self.show_tracks().await;
         if format.is_hold() != held {
             // An empty value takes the attribute away.
-            self.set_attribute(ON_HOLD, if held { "" } else { "true" }).await;
+            self.set_attributes([(ON_HOLD, if held { "" } else { "true" })]).await;
         }
     }
 
-    /// Tells the meeting how its call stands, in LiveKit's word for it: `ringing`, `active`.
+    /// Tells the meeting how its call stands, in LiveKit's word for it, such as `ringing`.
     pub async fn set_status(&self, status: &str) {
-        self.set_attribute("sip.callStatus", status).await;
+        self.set_attributes([(CALL_STATUS_ATTRIBUTE, status)]).await;
     }
 
-    async fn set_attribute(&self, key: &str, value: &str) {
+    /// Tells the meeting that its call was answered: its `Call-ID`, and what is spoken in it.
+    pub async fn answered(&self, call: &str, codecs: &str) {
+        let attributes = [
+            (CALL_STATUS_ATTRIBUTE, "active"),
+            ("sip.callID", call),
+            (CALL_ID_ATTRIBUTE, call),
+            (CODECS_ATTRIBUTE, codecs),
+        ];
+        self.set_attributes(attributes).await;
+    }
+
+    async fn set_attributes<const N: usize>(&self, attributes: [(&str, &str); N]) {
         let Place::Inside { member } = &self.place else { return };
-        let attributes = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let attributes =
+            attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
         let change = MemberChange { attributes, ..MemberChange::default() };
         let identity = member.identity().clone();
         let command = Command::UpdateMember { identity, change, permissions: None };
@@ -384,6 +520,9 @@ impl Leg {
     /// It stands outside again, with its media.
     fn move_out(&mut self) {
         self.link.set(None);
+        if let Some(content) = &mut self.content {
+            content.move_out();
+        }
         let place = std::mem::replace(&mut self.place, Place::Outside { prompt: None });
         if let Place::Inside { mut member } = place {
             // It was taken out already.
@@ -399,6 +538,7 @@ impl Leg {
                 Place::Outside { .. } => self.events.recv().await,
                 Place::Inside { member } => tokio::select! {
                     raw = self.events.recv() => raw,
+                    sharing = changed(&mut self.content) => return LegEvent::Sharing(sharing),
                     event = member.next_event() => match event {
                         Some(MemberEvent::Notice(Notice::Left(reason))) => {
                             if reason == LeaveReason::MovedToLobby {
@@ -432,8 +572,18 @@ impl Leg {
     }
 }
 
+async fn changed(content: &mut Option<Content>) -> Sharing {
+    match content {
+        Some(content) => content.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Drop for Leg {
     fn drop(&mut self) {
+        if let Some(content) = &self.content {
+            self.shard.send(sfu::Command::RemovePeer(content.peer));
+        }
         // A member that is in takes its media along when it is dropped.
         if !self.ended && matches!(self.place, Place::Outside { .. }) {
             self.shard.send(sfu::Command::RemovePeer(self.peer));
@@ -460,7 +610,7 @@ impl Link {
     }
 
     /// Whether there was a meeting to tell.
-    fn tell(&self, peer: PeerId, event: PeerEvent) -> Result<(), PeerEvent> {
+    pub(crate) fn tell(&self, peer: PeerId, event: PeerEvent) -> Result<(), PeerEvent> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Some(actor) => {
                 let _ = actor.send(ActorMessage::Peer { peer, event });
@@ -550,6 +700,7 @@ impl Conference {
             tracing::error!(%error, "a room system cannot be taken");
             JoinError::NoPorts
         })?;
-        Ok(LegSeat { conference: self.clone(), peer, shard, place, sockets, bandwidth })
+        let (conference, content) = (self.clone(), None);
+        Ok(LegSeat { conference, peer, shard, place, sockets, content, bandwidth })
     }
 }

@@ -8,6 +8,7 @@ pub mod booking;
 mod bridge;
 mod clock;
 mod conference;
+mod content;
 mod dialling;
 pub mod events;
 pub mod history;
@@ -25,10 +26,13 @@ pub mod telephony;
 mod upkeep;
 mod waiting;
 
-pub use bridge::{LegAudio, LegFormat};
+pub use bridge::{LegAudio, LegFormat, Sharing};
 pub use clock::{Clock, ClockHand};
 pub use conference::{Conference, JoinError, JoinRequest, Participant};
-pub use dialling::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
+pub use content::LegContent;
+pub use dialling::{
+    CODECS_ATTRIBUTE, DialRefusal, DialledLeg, Dialler, LegId, LegState, RULE_ATTRIBUTE,
+};
 pub use events::{Event, Happening, News, Subscription};
 pub use ids::random_id;
 pub use leg::{Leg, LegEvent, LegSeat};

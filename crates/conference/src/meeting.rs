@@ -407,9 +407,12 @@ impl Meeting {
                 self.shard.send(sfu::Command::AddPeer { peer, session, events });
             }
             (Some(actor), JoinMedia::Leg(leg)) => {
-                let LegJoin { raw, format, link, keys, .. } = *leg;
+                let LegJoin { raw, format, link, keys, content, .. } = *leg;
                 link.set(Some(actor));
                 self.bridge.add_leg(peer, raw, format, layout, keys);
+                if let Some(content) = content {
+                    self.bridge.add_content(peer, content);
+                }
                 // The first room system begins the bridge, which has heard nobody yet.
                 if let Some(speaker) = self.room.speaker() {
                     self.bridge.set_speaker(speaker);

@@ -143,6 +143,11 @@ impl Member {
         self.meeting.change_leg(self.peer, format);
     }
 
+    /// Its second picture is another one.
+    pub(crate) fn change_content(&self, content: PeerId, format: LegFormat) {
+        self.meeting.change_leg(content, format);
+    }
+
     /// A room system asks for a key frame in its signalling.
     pub(crate) fn leg_needs_key_frame(&self) {
         self.meeting.leg_needs_key_frame(self.peer);

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use types::{DialString, LegLayout, MeetingId, RecordId};
 
+use crate::ladders;
 use crate::leg::{self, Caller, CallingSide, Codes, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
@@ -56,6 +57,8 @@ pub struct GatewayConfig {
 /// The running gateway.
 pub struct Gateway {
     shared: Arc<Shared>,
+    /// Keeps what was said in calls.
+    writer: TaskTracker,
 }
 
 /// What all legs share.
@@ -90,11 +93,18 @@ impl Gateway {
         keeper: Option<Keeper>,
     ) -> Result<Self, StartError> {
         let (sender, registers) = mpsc::channel(REGISTERS);
-        let registrar = keeper.as_ref().map(|it| it.records().clone());
-        let registrar = registrar.map(|it| Registrar::new(it, Instant::now())).transpose();
+        let records = keeper.as_ref().map(|it| it.records().clone());
+        let writer = TaskTracker::new();
+        let ladders = records.clone().map(|records| {
+            let (sender, ladders) = mpsc::channel(ladders::QUEUE);
+            writer.spawn(ladders::keep(records, ladders));
+            sender
+        });
+        writer.close();
+        let registrar = records.map(|it| Registrar::new(it, Instant::now())).transpose();
         let registrar = registrar.map_err(|error| StartError::Stack(error.into()))?;
         let registers_here = registrar.is_some().then_some(sender);
-        let sip = SipConfig { registers: registers_here, ..config.sip };
+        let sip = SipConfig { registers: registers_here, ladders, ..config.sip };
         let (endpoint, calls) = SipEndpoint::start(sip).await?;
         let shared = Arc::new(Shared {
             endpoint,
@@ -121,7 +131,7 @@ impl Gateway {
         }
         tokio::spawn(accept(shared.clone(), calls));
         tokio::spawn(trunks::look_after(shared.clone()));
-        Ok(Self { shared })
+        Ok(Self { shared, writer })
     }
 
     /// The addresses that are listened on.
@@ -142,6 +152,9 @@ impl Gateway {
             tracing::warn!("some calls did not end in time");
         }
         self.shared.endpoint.shutdown();
+        if tokio::time::timeout(FAREWELL, self.writer.wait()).await.is_err() {
+            tracing::warn!("what was said in the last calls could not be kept in time");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! between it and a meeting, [`Gateway`] all of them.
 
 mod gateway;
+mod ladders;
 mod leg;
 mod plan;
 mod registrar;

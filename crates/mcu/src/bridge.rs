@@ -168,19 +168,14 @@ impl Bridge {
         self.video().set_speaker(speaker);
     }
 
-    /// The source that is a shared screen: it comes before who speaks.
-    pub fn set_screen(&self, screen: Option<SourceId>) {
-        self.video().set_screen(screen);
+    /// The sources that are shared screens, and which of them comes before who speaks.
+    pub fn set_screens(&self, screens: Vec<SourceId>, foremost: Option<SourceId>) {
+        self.video().set_screens(screens, foremost);
     }
 
-    /// A source that was added is a shared screen: who wants none does not see it.
-    pub fn mark_screen(&self, source: SourceId) {
-        self.video().mark_screen(source);
-    }
-
-    /// Whether a viewer sees shared screens; it does as long as nothing is said.
-    pub fn show_screens(&self, sink: SinkId, shown: bool) {
-        self.video().show_screens(sink, shown);
+    /// Whether a viewer sees no shared screens, since it gets them in another way.
+    pub fn hide_screens(&self, sink: SinkId, hide: bool) {
+        self.video().hide_screens(sink, hide);
     }
 
     /// Writes a message over a viewer's picture, of up to three lines, or takes it away. Others do not

@@ -219,13 +219,13 @@ fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all(
         assert!(own.share(large, BLUE) > 0.8, "the room is not shown to itself");
         assert!(other.share(large, GREEN) > 0.8);
 
-        world.bridge.set_screen(Some(SourceId(1)));
+        world.bridge.set_screens(vec![SourceId(1)], Some(SourceId(1)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(own.share(large, RED) > 0.8 && other.share(large, RED) > 0.8);
         world.bridge.set_speaker(Some(SourceId(3)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(other.share(large, RED) > 0.8, "whoever speaks");
-        world.bridge.set_screen(None);
+        world.bridge.set_screens(Vec::new(), None);
         world.bridge.set_speaker(Some(SourceId(2)));
         run(&mut world, 5, cameras, &mut [&mut own, &mut other]);
         assert!(own.share(large, BLUE) > 0.8 && other.share(large, GREEN) > 0.8);
@@ -269,28 +269,26 @@ fn a_message_is_one_viewers_alone_and_costs_no_key_frame_where_it_watches_alone(
 }
 
 #[test]
-fn a_screen_is_hidden_from_who_wants_none() {
+fn who_gets_screens_in_another_way_sees_people_alone() {
     let mut world = World::new();
-    let mut person = world.camera(1, VideoCodec::H264, RED);
-    let mut shared = world.camera(2, VideoCodec::Vp8, BLUE);
-    let all = format(VideoCodec::H264, 640, 360);
-    let mut with = screen(&world, 10, all, None, Layout::Speaker);
-    let mut without = screen(&world, 11, all, None, Layout::Speaker);
-    world.bridge.show_screens(SinkId(11), false);
+    let mut person = world.camera(1, VideoCodec::Vp8, RED);
+    let mut shared = world.camera(2, VideoCodec::Vp8, GREEN);
+    let wanted = format(VideoCodec::H264, 640, 360);
+    let mut people = screen(&world, 10, wanted, None, Layout::Speaker);
+    let mut all = screen(&world, 11, wanted, None, Layout::Speaker);
+    let mut content = screen(&world, 12, wanted, None, Layout::Single(SourceId(2)));
+    world.bridge.set_screens(vec![SourceId(2)], Some(SourceId(2)));
+    for id in [10, 12] {
+        world.bridge.hide_screens(SinkId(id), true);
+    }
     let whole = Rect::new(0, 0, 640, 360);
     let cameras = &mut [(1, &mut person), (2, &mut shared)];
-    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
-    let one = world.bridge.stats().video_encoded;
-    assert!(without.share(whole, BLUE) > 0.01, "nobody has said that it is a screen");
-    world.bridge.mark_screen(SourceId(2));
-    world.bridge.set_screen(Some(SourceId(2)));
-    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
-    assert!(with.share(whole, BLUE) > 0.5 && with.share(whole, RED) > 0.01);
-    assert!(without.share(whole, BLUE) < 0.01 && without.share(whole, RED) > 0.8);
-    assert!(one < 35, "{one}: as long as no screen is there they see the same");
-    world.bridge.show_screens(SinkId(11), true);
-    run(&mut world, 30, cameras, &mut [&mut with, &mut without]);
-    assert!(without.share(whole, BLUE) > 0.5);
+    run(&mut world, 40, cameras, &mut [&mut people, &mut all, &mut content]);
+    assert!(people.share(whole, RED) > 0.9 && content.share(whole, GREEN) > 0.9);
+    assert!(all.share(Rect::new(80, 10, 480, 260), GREEN) > 0.8);
+    world.bridge.hide_screens(SinkId(10), false);
+    run(&mut world, 40, cameras, &mut [&mut people, &mut all, &mut content]);
+    assert!(people.share(whole, GREEN) > 0.3, "it is told to show them again");
 }
 
 #[test]

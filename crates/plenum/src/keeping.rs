@@ -148,7 +148,11 @@ pub fn write_history(
     config: &HistoryConfig,
 ) -> Historian {
     let days = |days: u16| Duration::from_secs(u64::from(days) * 24 * 3600);
-    let keep = Keep { rows: days(config.days), figures: days(config.figures_days) };
+    let keep = Keep {
+        rows: days(config.days),
+        figures: days(config.figures_days),
+        ladders: days(config.ladder_days),
+    };
     Historian::start(people.records().clone(), conference, keep)
 }
 

@@ -32,6 +32,7 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
         audio: None,
         video: None,
         sharing: None,
+        floor: None,
         rejected: Vec::new(),
         shape: Vec::new(),
     };
@@ -62,7 +63,7 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
                         sharing::line(&shape, Some(&agreed), existing, &ours.floor)
                     })
                 }
-                (Some((_, line)), Some(ours)) if line == index => {
+                (Some((_, Some(line))), Some(ours)) if line == index => {
                     answer_video(index, offer, peer, &ours.video, local).map(|(text, stream)| {
                         slides = Some(stream);
                         text
@@ -83,6 +84,8 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
         });
         negotiated.shape.push(shape);
     }
+    let slides_follow = matches!(shared, Some((_, None))) && negotiated.video.is_some();
+    negotiated.floor = floor.filter(|_| slides_follow);
     negotiated.sharing = Sharing::of(slides, floor);
     let negotiated = negotiated.or_reason()?;
     Ok(Answer { text: write::session(local, medias), negotiated })

@@ -236,9 +236,19 @@ impl VideoLimits {
 
     /// The largest wide picture to send: size goes before frame rate, down to 15 frames a second.
     pub fn picture(&self) -> Picture {
+        self.largest(&[60, 50, 30, 25, 20, 15])
+    }
+
+    /// The largest wide picture of a screen, which is there to be read: size goes before frame rate,
+    /// down to 5 frames a second.
+    pub fn screen(&self) -> Picture {
+        self.largest(&[15, 10, 5])
+    }
+
+    fn largest(&self, rates: &[u16]) -> Picture {
         WIDE.into_iter()
             .flat_map(|(width, height)| {
-                [60, 50, 30, 25, 20, 15].map(|fps| Picture { width, height, fps })
+                rates.iter().map(move |&fps| Picture { width, height, fps })
             })
             .find(|&picture| self.fits(picture))
             .unwrap_or(SMALLEST)
@@ -335,6 +345,9 @@ mod tests {
 
     #[test]
     fn size_is_kept_before_frame_rate() {
+        let text = limits("profile-level-id=42e01f;max-fs=8192");
+        assert_eq!((text.picture().height, text.picture().fps), (720, 30));
+        assert_eq!((text.screen().height, text.screen().fps), (1080, 10));
         let slow = limits("profile-level-id=42e01f;max-mbps=58000;max-fs=3840");
         assert_eq!(slow.picture(), Picture { width: 1280, height: 720, fps: 15 });
     }

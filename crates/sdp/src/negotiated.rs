@@ -9,7 +9,7 @@ use crate::{
     fmtp::Opus,
     h264::{Picture, ProfileLevelId, VideoLimits},
     model::Feedback,
-    sharing::Sharing,
+    sharing::{Floor, Sharing},
 };
 
 /// The agreed media of a leg.
@@ -21,6 +21,8 @@ pub struct Negotiated {
     pub video: Option<VideoStream>,
     /// Content sharing, if any.
     pub sharing: Option<Sharing>,
+    /// Floor control that was agreed on without a second picture: [`crate::reoffer`] offers that.
+    pub floor: Option<Floor>,
     /// The m-lines that carry nothing, by index, and why.
     pub rejected: Vec<(usize, Rejection)>,
     /// Every m-line as a later offer within the session must repeat it.

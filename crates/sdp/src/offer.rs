@@ -114,7 +114,8 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
         let shared = agreed.sharing.as_ref();
         let same_slides =
             shared.map(|it| &it.video).filter(|stream| stream.transport.line == index);
-        let same_floor = shared.map(|it| &it.floor).filter(|floor| floor.line == index);
+        let same_floor = shared.map(|it| &it.floor).or(agreed.floor.as_ref());
+        let same_floor = same_floor.filter(|floor| floor.line == index);
         let free = |name: &str| shape.main && shape.name.eq_ignore_ascii_case(name);
         if let (Some(stream), Some(local)) = (same_audio, &local.audio) {
             draft.same_audio(shape, stream, local);
@@ -139,6 +140,10 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
     }
     if let Some(video) = video.filter(|_| draft.lines.len() < MAX_MEDIA) {
         draft.first_video(video, Content::Main);
+    }
+    let slides = offerable_sharing(local).filter(|_| agreed.floor.is_some());
+    if let Some(LocalSharing { video, .. }) = slides.filter(|_| draft.lines.len() < MAX_MEDIA) {
+        draft.first_video(video, Content::Slides);
     }
     draft.finish()
 }
@@ -354,6 +359,7 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
         audio: None,
         video: None,
         sharing: None,
+        floor: None,
         rejected: Vec::new(),
         shape: pending.shape.clone(),
     };

@@ -1,7 +1,8 @@
 //! Content sharing: floor control (RFC 8856) and the second picture (RFC 4796) of a call.
 //!
 //! Both lines are agreed on together or not at all: without the floor nobody knows when the second
-//! picture is for what, without the picture the floor is for nothing.
+//! picture is for what, without the picture the floor is for nothing. But some devices (Polycom's)
+//! offer the floor alone, and take the second picture when it is offered to them afterwards.
 
 use std::net::SocketAddr;
 
@@ -129,8 +130,9 @@ pub(crate) fn read(wire: &sdp_types::Media) -> Bfcp {
     }
 }
 
-/// The lines of an offer that carry floor control and slides, where both can be had.
-pub(crate) fn find(offer: &Session, local: &LocalMedia) -> Option<(usize, usize)> {
+/// The lines of an offer that carry floor control and slides, where both can be had; or the floor
+/// alone, where the offer has nothing that may be meant for slides.
+pub(crate) fn find(offer: &Session, local: &LocalMedia) -> Option<(usize, Option<usize>)> {
     let sharing = local.sharing.as_ref()?;
     let open = |kind: Kind| {
         let lines = offer.media.iter().enumerate();
@@ -138,11 +140,16 @@ pub(crate) fn find(offer: &Session, local: &LocalMedia) -> Option<(usize, usize)
     };
     let (floor, _) =
         open(Kind::Bfcp).find(|(index, line)| agree(*index, line, &sharing.floor).is_ok())?;
-    let (slides, _) = open(Kind::Video(Content::Slides)).find(|(_, line)| {
+    let slides = open(Kind::Video(Content::Slides)).find(|(_, line)| {
         pick_video(&line.formats, &sharing.video.codecs).is_some()
             && crate::negotiate::protect(line, &local.srtp).is_ok()
-    })?;
-    Some((floor, slides))
+    });
+    if let Some((slides, _)) = slides {
+        return Some((floor, Some(slides)));
+    }
+    let may_mean = |it: &Media| matches!(it.kind, Kind::Video(Content::Slides) | Kind::Other);
+    let people = open(Kind::Video(Content::Main)).next().is_some() && local.video.is_some();
+    (people && !offer.media.iter().any(may_mean)).then_some((floor, None))
 }
 
 /// What the answer to our line comes to: what was agreed on before stays.

@@ -59,22 +59,52 @@ fn every_device_that_offers_both_lines_gets_both() {
 }
 
 #[test]
-fn one_line_without_the_other_is_refused_and_the_call_goes_on() {
-    for name in [
-        "lifesize-control-line",
-        "polycom-group-lpr-first",
-        "polycom-studio",
-        "polycom-svc-avp",
-        "polycom-svc-savp",
-    ] {
+fn slides_under_a_word_of_its_own_are_refused_and_the_call_goes_on() {
+    let peer = parse(&vector("lifesize-control-line")).unwrap();
+    let answer = answer(&peer, &sharing()).unwrap();
+    assert!(answer.negotiated.sharing.is_none() && answer.negotiated.floor.is_none());
+    let line = peer.media.iter().position(|it| it.kind == sdp::Kind::Bfcp).unwrap();
+    assert!(answer.negotiated.rejected.contains(&(line, Rejection::NotOurs)));
+    let ours = parse(answer.text.as_bytes()).unwrap();
+    assert_eq!(ours.media[line].port, 0);
+}
+
+#[test]
+fn a_floor_alone_is_taken_and_the_second_picture_is_offered_then() {
+    for name in ["polycom-group-lpr-first", "polycom-studio", "polycom-svc-avp", "polycom-svc-savp"]
+    {
         let peer = parse(&vector(name)).unwrap();
-        let answer = answer(&peer, &sharing()).unwrap();
-        assert!(answer.negotiated.sharing.is_none(), "{name}");
-        let line = peer.media.iter().position(|it| it.kind == sdp::Kind::Bfcp).unwrap();
-        assert!(answer.negotiated.rejected.contains(&(line, Rejection::NotOurs)), "{name}");
-        let ours = parse(answer.text.as_bytes()).unwrap();
-        assert_eq!(ours.media[line].port, 0, "{name}");
+        let mut local = sharing();
+        let first = answer(&peer, &local).unwrap();
+        assert!(first.negotiated.sharing.is_none(), "{name}");
+        let agreed = first.negotiated.floor.unwrap_or_else(|| panic!("{name}"));
+        assert!(agreed.server, "{name}");
+        local.origin.advance();
+        let ours = reoffer(&local, &first.negotiated);
+        let lines = parse(ours.text.as_bytes()).unwrap().media;
+        assert_eq!(lines.len(), peer.media.len() + 1, "{name}");
+        assert_eq!(lines[agreed.line].port, 20_006, "{name}: the floor stays");
+        let slides = lines.last().unwrap();
+        assert_eq!(slides.kind, sdp::Kind::Video(sdp::Content::Slides), "{name}");
+        assert_eq!(slides.label.as_deref(), Some("12"), "{name}");
+
+        // As the Studio answers: its own lines again, and slides without a label.
+        let taken = "m=video 26668 RTP/AVP 116 109 110\r\na=rtpmap:116 vnd.polycom.lpr/9000\r\n\
+             a=rtpmap:110 H264/90000\r\n\
+             a=fmtp:110 profile-level-id=428020; packetization-mode=1; max-fs=8192\r\n\
+             a=content:slides\r\n";
+        let secure = name == "polycom-svc-savp";
+        let body = String::from_utf8(vector(name)).unwrap() + if secure { "" } else { taken };
+        let done = complete(&ours.pending, &parse(body.as_bytes()).unwrap()).unwrap();
+        assert_eq!(done.floor, None, "{name}: it is offered once");
+        if !secure {
+            let shared = done.sharing.unwrap_or_else(|| panic!("{name}"));
+            assert_eq!((shared.floor.line, shared.floor.server), (agreed.line, true), "{name}");
+            assert_eq!(shared.video.payload_type, 110, "{name}");
+        }
     }
+    let (text, nothing) = offered_without_slides(&["m=application 1 UDP/BFCP *"]);
+    assert!(nothing.floor.is_none(), "no picture, so no second one: {text}");
 }
 
 const SOUND: &str = "m=audio 30000 RTP/AVP 8";
@@ -83,6 +113,12 @@ const SLIDES: [&str; 3] =
 
 fn offered(floor: &[&str]) -> (String, Negotiated) {
     let lines = [&[SOUND], &SLIDES[..], floor].concat();
+    let answer = answer(&session(&lines), &sharing()).unwrap();
+    (answer.text, answer.negotiated)
+}
+
+fn offered_without_slides(floor: &[&str]) -> (String, Negotiated) {
+    let lines = [&[SOUND], floor].concat();
     let answer = answer(&session(&lines), &sharing()).unwrap();
     (answer.text, answer.negotiated)
 }

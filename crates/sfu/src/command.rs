@@ -408,6 +408,12 @@ pub struct NetworkFigures {
     pub ingress_loss: f32,
     /// Round-trip time in milliseconds, where known.
     pub rtt_ms: Option<u32>,
+    /// Interarrival jitter of the peer's sound in milliseconds, where known.
+    pub jitter_ms: Option<u32>,
+    /// Bits a second of RTP that came from the peer, where known.
+    pub bit_rate_in: Option<u64>,
+    /// Bits a second of RTP that went to the peer, where known.
+    pub bit_rate_out: Option<u64>,
 }
 
 /// Hears a peer's events, on the shard's thread: must not block.

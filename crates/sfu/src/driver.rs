@@ -28,7 +28,7 @@ use legs::LegIo;
 use tcp::{Arrived, TcpIo};
 
 pub use inline::{InlineShard, inline};
-pub use ports::{LegSockets, NoPorts, PortRange};
+pub use ports::{FloorSockets, LegSockets, NoPorts, PortRange};
 pub use tcp::{TcpAcceptor, TcpPort};
 
 const SOCKET: Token = Token(0);

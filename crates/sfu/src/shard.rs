@@ -1,5 +1,6 @@
 //! A shard without its thread and sockets: commands, datagrams and time go in, datagrams come out.
 
+mod leg_figures;
 mod legs;
 mod untouched;
 

@@ -1,14 +1,15 @@
 //! Runs of meetings, stays of participants, calls of room systems, and their figures.
 
 use conference::store::{
-    Direction, Figures, HistoryQuery, HistoryRetention, HistoryRow, LegCall, Run, SERVER_STOPPED,
-    Side, Stay, StoreError,
+    CallMedia, Direction, Figures, HistoryQuery, HistoryRetention, HistoryRow, LegCall, Run,
+    SERVER_STOPPED, Side, Stay, StoreError,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use types::{Identity, MeetingId, ParticipantKind, RecordId, Timestamp};
 
 use crate::failure::{failed, unavailable};
+use crate::ladders;
 use crate::sql::{Sql, clean, column, cut, signed};
 
 /// Rows that are thrown away in one transaction.
@@ -36,6 +37,7 @@ pub(crate) async fn write(
         HistoryRow::Stay(stay) => write_stay(connection, stay).await,
         HistoryRow::Leg(leg) => write_leg(connection, leg).await,
         HistoryRow::Figures { stay, figures } => write_figures(connection, stay, figures).await,
+        HistoryRow::Ladder(ladder) => ladders::write(connection, ladder).await,
     }
 }
 
@@ -87,12 +89,18 @@ async fn write_stay(connection: &mut AnyConnection, stay: &Stay) -> Result<(), S
 async fn write_leg(connection: &mut AnyConnection, leg: &LegCall) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO legs (id, run, stay, meeting, direction, address, codecs, began_at, \
-         answered_at, ended_at, cause, ended_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET \
+         answered_at, ended_at, cause, ended_by, call, rule, loss_in, loss_out, round_trip_ms, \
+         jitter_ms, bit_rate_in, bit_rate_out, mos) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+         $19, $20, $21) ON CONFLICT (id) DO UPDATE SET \
          run = excluded.run, stay = excluded.stay, meeting = excluded.meeting, \
          direction = excluded.direction, address = excluded.address, codecs = excluded.codecs, \
          began_at = excluded.began_at, answered_at = excluded.answered_at, \
-         ended_at = excluded.ended_at, cause = excluded.cause, ended_by = excluded.ended_by",
+         ended_at = excluded.ended_at, cause = excluded.cause, ended_by = excluded.ended_by, \
+         call = excluded.call, rule = excluded.rule, loss_in = excluded.loss_in, \
+         loss_out = excluded.loss_out, round_trip_ms = excluded.round_trip_ms, \
+         jitter_ms = excluded.jitter_ms, bit_rate_in = excluded.bit_rate_in, \
+         bit_rate_out = excluded.bit_rate_out, mos = excluded.mos",
     )
     .bind(text(leg.id.as_str()))
     .bind(leg.run.as_ref().map(|it| text(it.as_str())))
@@ -105,7 +113,16 @@ async fn write_leg(connection: &mut AnyConnection, leg: &LegCall) -> Result<(), 
     .bind(leg.answered_at.map(|it| it.0))
     .bind(leg.ended_at.map(|it| it.0))
     .bind(text(&leg.cause))
-    .bind(leg.ended_by.map(Side::word));
+    .bind(leg.ended_by.map(Side::word))
+    .bind(text(&leg.call))
+    .bind(text(&leg.rule))
+    .bind(leg.media.loss_in.map(i64::from))
+    .bind(leg.media.loss_out.map(i64::from))
+    .bind(leg.media.round_trip_ms.map(i64::from))
+    .bind(leg.media.jitter_ms.map(i64::from))
+    .bind(leg.media.bit_rate_in.map(signed))
+    .bind(leg.media.bit_rate_out.map(signed))
+    .bind(leg.media.mos.map(i64::from));
     query.execute(connection).await.map_err(failed)?;
     Ok(())
 }
@@ -218,7 +235,8 @@ pub(crate) async fn legs(
 ) -> Result<Vec<LegCall>, StoreError> {
     let sql = Sql::new(
         "SELECT id, run, stay, meeting, direction, address, codecs, began_at, answered_at, \
-         ended_at, cause, ended_by FROM legs WHERE 1 = 1",
+         ended_at, cause, ended_by, call, rule, loss_in, loss_out, round_trip_ms, jitter_ms, \
+         bit_rate_in, bit_rate_out, mos FROM legs WHERE 1 = 1",
     );
     let run = query.run.as_ref().map(|it| clean(it.as_str()));
     let mut sql = sql.when(" AND run = ", run.as_deref());
@@ -248,6 +266,17 @@ fn leg_of(row: &AnyRow) -> Result<LegCall, StoreError> {
         ended_at: column::<Option<i64>, _>(row, 9)?.map(Timestamp),
         cause: column(row, 10)?,
         ended_by: side.transpose()?,
+        call: column(row, 12)?,
+        rule: column(row, 13)?,
+        media: CallMedia {
+            loss_in: small(row, 14)?,
+            loss_out: small(row, 15)?,
+            round_trip_ms: small(row, 16)?,
+            jitter_ms: small(row, 17)?,
+            bit_rate_in: large(row, 18)?,
+            bit_rate_out: large(row, 19)?,
+            mos: small(row, 20)?,
+        },
     })
 }
 
@@ -290,34 +319,42 @@ pub(crate) async fn figures(
 }
 
 fn figures_of(row: &AnyRow) -> Result<Figures, StoreError> {
-    let small = |index: usize| {
-        let number: Option<i64> = column(row, index)?;
-        Ok::<_, StoreError>(number.and_then(|it| u32::try_from(it).ok()))
-    };
-    let large = |index: usize| {
-        let number: Option<i64> = column(row, index)?;
-        Ok::<_, StoreError>(number.and_then(|it| u64::try_from(it).ok()))
-    };
     Ok(Figures {
         at: Timestamp(column(row, 0)?),
-        loss_in: small(1)?,
-        loss_out: small(2)?,
-        round_trip_ms: small(3)?,
-        bit_rate_in: large(4)?,
-        bit_rate_out: large(5)?,
+        loss_in: small(row, 1)?,
+        loss_out: small(row, 2)?,
+        round_trip_ms: small(row, 3)?,
+        bit_rate_in: large(row, 4)?,
+        bit_rate_out: large(row, 5)?,
     })
+}
+
+fn small(row: &AnyRow, index: usize) -> Result<Option<u32>, StoreError> {
+    let number: Option<i64> = column(row, index)?;
+    Ok(number.and_then(|it| u32::try_from(it).ok()))
+}
+
+fn large(row: &AnyRow, index: usize) -> Result<Option<u64>, StoreError> {
+    let number: Option<i64> = column(row, index)?;
+    Ok(number.and_then(|it| u64::try_from(it).ok()))
 }
 
 /// What is thrown away, in this order: what hangs on something goes before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trimmed {
     Figures,
+    Ladders,
     /// A table whose rows end.
     Ended(&'static str),
 }
 
-pub(crate) const TRIMMED: &[Trimmed] =
-    &[Trimmed::Figures, Trimmed::Ended("legs"), Trimmed::Ended("stays"), Trimmed::Ended("runs")];
+pub(crate) const TRIMMED: &[Trimmed] = &[
+    Trimmed::Figures,
+    Trimmed::Ladders,
+    Trimmed::Ended("legs"),
+    Trimmed::Ended("stays"),
+    Trimmed::Ended("runs"),
+];
 
 /// Throws away some of one thing, and says how many.
 pub(crate) async fn trim(
@@ -331,6 +368,12 @@ pub(crate) async fn trim(
             let before = retention.figures_before.max(retention.ended_before).0;
             Sql::new("DELETE FROM figures WHERE (stay, at) IN (SELECT stay, at FROM figures")
                 .with(" WHERE at < ", before)
+                .with(" LIMIT ", SLICE)
+        }
+        Trimmed::Ladders => {
+            let before = retention.ladders_before.max(retention.ended_before).0;
+            Sql::new("DELETE FROM ladders WHERE id IN (SELECT id FROM ladders")
+                .with(" WHERE ended_at < ", before)
                 .with(" LIMIT ", SLICE)
         }
         Trimmed::Ended(table) => {

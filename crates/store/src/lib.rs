@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod failure;
 mod history;
+mod ladders;
 mod place;
 mod portable;
 mod records;
@@ -24,8 +25,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use conference::store::{
     Act, AuditEntry, AuditQuery, Change, Figures, History, HistoryQuery, HistoryRetention,
-    HistoryRow, Kind, LegCall, List, Record, Run, Stay, Store, StoreError,
+    HistoryRow, Kind, LadderQuery, LegCall, List, Record, Run, Stay, Store, StoreError,
 };
+use conference::telephony::{Ladder, LadderHead};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction};
 use types::{RecordId, Timestamp};
@@ -339,6 +341,14 @@ impl History for SqlStore {
 
     async fn legs(&self, query: &HistoryQuery) -> Result<Vec<LegCall>, StoreError> {
         within(async { history::legs(&mut *self.reader().await?, query).await }).await
+    }
+
+    async fn ladders(&self, query: &LadderQuery) -> Result<Vec<LadderHead>, StoreError> {
+        within(async { ladders::list(&mut *self.reader().await?, query).await }).await
+    }
+
+    async fn ladder(&self, id: &RecordId) -> Result<Option<Ladder>, StoreError> {
+        within(async { ladders::find(&mut *self.reader().await?, id).await }).await
     }
 
     async fn figures(

@@ -11,10 +11,13 @@ use crate::place::Dialect;
 use crate::sql::column;
 
 /// Number, name and text of each step. A step that was released never changes.
-const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "calls", include_str!("../migrations/0002_calls.sql")),
+];
 
 /// The schema that this program reads and writes.
-pub(crate) const LATEST: i64 = 1;
+pub(crate) const LATEST: i64 = 2;
 
 /// Brings the tables to this schema, and says which one they had.
 pub(crate) async fn migrate(

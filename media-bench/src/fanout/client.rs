@@ -12,9 +12,9 @@ use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use udp::{Purpose, SendBatch, Socket};
 
-use super::packets;
 use crate::fault::{Doing, Fault, Result, missing};
 use crate::machine;
+use crate::packets;
 
 pub struct Client {
     socket: Socket,

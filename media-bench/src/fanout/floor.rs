@@ -11,10 +11,11 @@ use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
 use udp::{Purpose, SendBatch, Socket};
 
-use super::peer::Publisher;
-use super::{Contender, SUBSCRIBERS};
+use super::SUBSCRIBERS;
+use crate::camera::Camera;
 use crate::child::{self, OwnServer};
 use crate::fault::{Doing, Fault, Result};
+use crate::load::Contender;
 use crate::machine;
 
 /// The name of this role on the command line.
@@ -34,7 +35,7 @@ struct Request {
 /// The parent's side, with receivers that only count.
 pub struct Floor {
     server: OwnServer,
-    publisher: Publisher,
+    publisher: Camera,
     receivers: Vec<Socket>,
     received: u64,
     longest: usize,
@@ -52,7 +53,7 @@ impl Floor {
         let port: u16 = server.ask(&Request { receivers: addresses, gso })?;
         Ok(Self {
             server,
-            publisher: Publisher::new(port)?,
+            publisher: Camera::new()?.to(port),
             receivers: sockets,
             received: 0,
             longest: 0,

@@ -1,23 +1,22 @@
 //! Janus' streaming plugin: RTP into a mountpoint, WebRTC out of it.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rtp::packet::Header;
 use serde_json::{Value, json};
-use udp::{Purpose, SendBatch, Socket};
+use udp::Purpose;
 
+use super::SUBSCRIBERS;
 use super::client::{Client, connect};
-use super::{Contender, SUBSCRIBERS, packets};
-use crate::fault::{Doing, Fault, Result, missing};
-use crate::janus::{Janus, MOUNT_PAYLOAD_TYPE, MOUNT_POINT, MOUNT_PORT};
-use crate::machine;
+use crate::camera::Camera;
+use crate::fault::{Result, missing};
+use crate::janus::{Janus, MOUNT_POINT, MOUNT_PORT};
+use crate::load::Contender;
 
 const PLUGIN: &str = "janus.plugin.streaming";
 
 pub struct Streaming {
     janus: Janus,
-    publisher: Publisher,
+    publisher: Camera,
     subscribers: Vec<Client>,
 }
 
@@ -36,7 +35,7 @@ impl Streaming {
             }
         }
         connect(&mut subscribers)?;
-        Ok(Self { janus, publisher: Publisher::new(MOUNT_PORT)?, subscribers })
+        Ok(Self { janus, publisher: Camera::new()?.to(MOUNT_PORT), subscribers })
     }
 }
 
@@ -70,40 +69,5 @@ impl Contender for Streaming {
 
     fn longest(&self) -> usize {
         self.subscribers.iter().map(Client::longest).max().unwrap_or_default()
-    }
-}
-
-/// A camera on plain RTP.
-pub struct Publisher {
-    socket: Socket,
-    batch: SendBatch,
-    server: SocketAddr,
-    sent: u64,
-}
-
-impl Publisher {
-    pub fn new(port: u16) -> Result<Self> {
-        let address = SocketAddr::from((machine::ADDRESS, 0));
-        let socket = Socket::bind_for(address, Purpose::One).doing("a socket")?;
-        let server = SocketAddr::from((machine::ADDRESS, port));
-        Ok(Self { socket, batch: SendBatch::default(), server, sent: 0 })
-    }
-
-    pub fn send(&mut self, count: u32) -> Result<()> {
-        for _ in 0..count {
-            let header = Header {
-                pt: MOUNT_PAYLOAD_TYPE,
-                // Wraps, as RTP's numbers do.
-                seq: self.sent as u16,
-                timestamp: packets::timestamp(self.sent),
-                ssrc: 0x1234,
-                marker: false,
-            };
-            self.batch
-                .push(self.server, &header.packet(&packets::payload(self.sent)))
-                .map_err(|error| Fault::Other(format!("a packet cannot be sent: {error}")))?;
-            self.sent += 1;
-        }
-        self.socket.send(&mut self.batch).doing("sending RTP").map(drop)
     }
 }

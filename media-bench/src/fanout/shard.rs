@@ -13,10 +13,11 @@ use str0m::media::Direction;
 use types::{MediaKind, PeerId, TrackId};
 use udp::Purpose;
 
+use super::SUBSCRIBERS;
 use super::client::{Client, connect};
-use super::{Contender, SUBSCRIBERS};
 use crate::child::{self, OwnServer};
 use crate::fault::{Doing, Fault, Result};
+use crate::load::Contender;
 use crate::machine;
 
 /// The name of this role on the command line.

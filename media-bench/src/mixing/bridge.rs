@@ -122,7 +122,8 @@ impl Meeting {
         let (peer, track) = (PeerId(self.last), TrackId(self.last));
         let (source, sink) = (SourceId(self.last), SinkId(self.last));
         let sockets = self.ports.bind_leg().map_err(|error| Fault::Other(error.to_string()))?;
-        let (own_port, _) = sockets.audio_ports();
+        let no_sound = || Fault::Other("a leg without ports for sound".to_owned());
+        let (own_port, _) = sockets.audio_ports().ok_or_else(no_sound)?;
         let leg = leg(codec, port, peer)?;
         self.shard.give_sockets(peer, sockets);
         self.shard.send(Command::AddLeg { peer, leg: Box::new(leg), events: Box::new(Deaf) });

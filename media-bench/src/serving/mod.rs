@@ -5,7 +5,7 @@
 
 mod history;
 mod meeting;
-mod program;
+pub mod program;
 mod reading;
 
 use std::time::{Duration, Instant};

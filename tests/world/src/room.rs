@@ -298,8 +298,10 @@ impl Device {
         };
         let (call, waiting, ports) = world.wait(async |conference| {
             let seat = conference.seat_leg(&meeting).expect("a seat");
-            let ((a, b), (c, d)) = (seat.audio_ports(), seat.video_ports());
-            let leg = seat.start(media, format).expect("keys that fit");
+            let (a, b) = seat.audio_ports().expect("ports for sound");
+            let (c, d) = seat.video_ports();
+            let content = conference::LegContent::default();
+            let leg = seat.start(media, format, content).expect("keys that fit");
             let mut call = Call { conference, meeting, participant, leg };
             let waiting = call.enter().await;
             (call, waiting, [a, b, c, d])
@@ -432,7 +434,10 @@ impl Call {
                 event = self.leg.next_event() => match event {
                     LegEvent::Out(LeaveReason::MovedToLobby) => {}
                     LegEvent::Lost | LegEvent::Out(_) => return,
-                    LegEvent::Key(_) | LegEvent::HeardKey(_) | LegEvent::KeyFrameBySignalling => continue,
+                    LegEvent::Key(_)
+                    | LegEvent::HeardKey(_)
+                    | LegEvent::KeyFrameBySignalling
+                    | LegEvent::Sharing(_) => continue,
                 },
             }
             waiting = self.enter().await;

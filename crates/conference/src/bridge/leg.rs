@@ -1,14 +1,15 @@
 //! A room system in a meeting: what it gets of the bridge, and how others get what it sends.
 
-use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, VideoFormat};
-use room::{Command, ParticipantView};
+use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId, VideoFormat};
+use room::{Command, ParticipantView, TrackView};
 use rtp::lane::lane;
 use sfu::transport::plain::PictureLimits;
 use sfu::{LegPath, Origin, ShardHandle};
+use tokio::sync::watch;
 use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec};
 
 use super::rate::Rate;
-use super::source::{VIDEO_LANE, is_muted, of_peer};
+use super::source::{VIDEO_LANE, is_muted, is_screen, of_peer, of_track};
 use crate::leg::Keys;
 
 /// Packets of sound in a lane to a shard.
@@ -57,6 +58,27 @@ pub struct LegAudio {
     pub opus_bitrate: u32,
 }
 
+/// Who shows a screen, as a room system with a second picture hears it: the floor follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// The room system itself, after all others.
+    Own,
+    /// Somebody else.
+    Others,
+}
+
+/// The second picture of a room system, which is a leg of its own.
+struct Content {
+    /// The leg with which the room system joined.
+    of: PeerId,
+    sharing: watch::Sender<Sharing>,
+    /// Nobody else shows a screen: it gets nothing.
+    idle: bool,
+}
+
 /// Numbers for sinks, never used twice in a bridge.
 #[derive(Debug, Default)]
 pub(super) struct SinkIds(u64);
@@ -77,7 +99,12 @@ enum Path {
 
 pub(super) struct Leg {
     peer: PeerId,
-    keys: Keys,
+    /// Who hears of keys in its voice.
+    keys: Option<Keys>,
+    /// `None` for what it joined with.
+    content: Option<Content>,
+    /// It gets shared screens as a second picture, or wants none, so that the first is without them.
+    no_screens: bool,
     voice: Raw<AudioCodec>,
     picture: Raw<VideoCodec>,
     forwardable: Option<bool>,
@@ -85,8 +112,6 @@ pub(super) struct Leg {
     rate: Rate,
     view: View,
     layout: Layout,
-    /// Whether its picture shows shared screens.
-    screens: bool,
     /// What stands over its picture now.
     message: Option<String>,
     audio_sink: SinkId,
@@ -116,15 +141,12 @@ struct Raw<C> {
 }
 
 impl Leg {
-    pub(super) fn new(
-        peer: PeerId,
-        [audio, video]: [TrackId; 2],
-        keys: Keys,
-        sinks: &mut SinkIds,
-    ) -> Self {
+    pub(super) fn new(peer: PeerId, [audio, video]: [TrackId; 2], sinks: &mut SinkIds) -> Self {
         Self {
             peer,
-            keys,
+            keys: None,
+            content: None,
+            no_screens: false,
             voice: Raw { track: audio, codec: None },
             picture: Raw { track: video, codec: None },
             forwardable: None,
@@ -132,7 +154,6 @@ impl Leg {
             rate: Rate::default(),
             view: View::default(),
             layout: Layout::Grid,
-            screens: true,
             message: None,
             audio_sink: sinks.next(),
             video_sink: sinks.next(),
@@ -144,14 +165,103 @@ impl Leg {
         }
     }
 
+    /// The second picture of the room system that joined as `of`, which hears who shows a screen.
+    pub(super) fn content(
+        peer: PeerId,
+        tracks: [TrackId; 2],
+        sinks: &mut SinkIds,
+        of: PeerId,
+        sharing: watch::Sender<Sharing>,
+    ) -> Self {
+        let content = Some(Content { of, sharing, idle: true });
+        Self { content, ..Self::new(peer, tracks, sinks) }
+    }
+
+    /// The leg with which its room system joined.
+    pub(super) fn owner(&self) -> PeerId {
+        self.content.as_ref().map_or(self.peer, |it| it.of)
+    }
+
+    /// Whether it is the second picture of whoever joined as `owner`.
+    pub(super) fn is_content_of(&self, owner: PeerId) -> bool {
+        self.content.as_ref().is_some_and(|it| it.of == owner)
+    }
+
+    /// The room system that gets shared screens by this leg.
+    pub(super) fn gets_screens(&self) -> Option<PeerId> {
+        self.content.as_ref().filter(|_| self.format.video.is_some()).map(|it| it.of)
+    }
+
+    /// Whether a track of its room system comes by this leg.
+    fn brings(&self, track: &TrackView) -> bool {
+        is_screen(track) == self.content.is_some()
+    }
+
+    /// Whether what comes by it is muted.
+    pub(super) fn is_muted(&self, me: &ParticipantView, kind: MediaKind) -> bool {
+        me.tracks.iter().any(|it| it.kind == kind && self.brings(it) && it.muted)
+    }
+
+    /// What the `mcu` calls its picture, which the meeting knows as `public`.
+    fn shown_as(&self, public: TrackId) -> SourceId {
+        if self.content.is_some() { of_track(public) } else { of_peer(self.peer) }
+    }
+
+    /// Who has shared a screen last, and which screen there is to see.
+    pub(super) fn follow_screen(
+        &mut self,
+        sharer: Option<PeerId>,
+        screen: Option<SourceId>,
+        bridge: &Bridge,
+        shard: &ShardHandle,
+    ) {
+        let Some(content) = &mut self.content else { return };
+        let sharing = match sharer {
+            None => Sharing::Nobody,
+            Some(peer) if peer == content.of => Sharing::Own,
+            Some(_) => Sharing::Others,
+        };
+        content.sharing.send_if_modified(|told| std::mem::replace(told, sharing) != sharing);
+        let screen = screen.filter(|_| sharing == Sharing::Others);
+        let turns = std::mem::replace(&mut content.idle, screen.is_none()) != screen.is_none();
+        if let Some(screen) = screen {
+            self.arrange(Layout::Single(screen), bridge);
+        }
+        if turns {
+            self.compose(bridge, shard);
+        }
+    }
+
+    /// The screen that it is to get.
+    pub(super) fn screen(&self) -> Option<SourceId> {
+        match (&self.content, self.layout) {
+            (Some(Content { idle: false, .. }), Layout::Single(screen)) => Some(screen),
+            _ => None,
+        }
+    }
+
+    /// Leaves shared screens out of its picture, or not.
+    pub(super) fn hide_screens(&mut self, hide: bool, bridge: &Bridge) {
+        if std::mem::replace(&mut self.no_screens, hide) != hide {
+            bridge.hide_screens(self.video_sink, hide);
+        }
+    }
+
     /// Its voice, once it flows.
     pub(super) fn voice(&self) -> Option<(TrackId, AudioCodec)> {
         self.voice.codec.map(|codec| (self.voice.track, codec))
     }
 
+    /// This one hears of keys in its voice.
+    pub(super) fn tell_keys(&mut self, keys: Keys) {
+        self.keys = Some(keys);
+    }
+
     /// A key of its remote control was heard in its voice.
     pub(super) fn hears_key(&self, key: char) {
-        self.keys.tell(key);
+        if let Some(keys) = &self.keys {
+            keys.tell(key);
+        }
     }
 
     /// Its picture, once it flows.
@@ -207,7 +317,8 @@ impl Leg {
 
     /// The picture that it takes, as much of it as comes through.
     fn picture_now(&self) -> Option<VideoFormat> {
-        let format = self.format.video?;
+        let idle = self.content.as_ref().is_some_and(|it| it.idle);
+        let format = self.format.video.filter(|_| !idle)?;
         Some(VideoFormat { bitrate: self.rate.of(format.bitrate), ..format })
     }
 
@@ -228,7 +339,7 @@ impl Leg {
                     let own = Some(of_peer(self.peer));
                     metrics::counter!("plenum_leg_view_total", "path" => "composed").increment(1);
                     bridge.add_video_sink(self.video_sink, format, own, self.layout, number, tx);
-                    bridge.show_screens(self.video_sink, self.screens);
+                    bridge.hide_screens(self.video_sink, self.no_screens);
                     bridge.set_message(self.video_sink, self.message.as_deref());
                     let (peer, kind) = (self.peer, MediaKind::Video);
                     shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
@@ -303,6 +414,10 @@ impl Leg {
             LegLayout::Grid => Layout::Grid,
             LegLayout::Speaker => Layout::Speaker,
         };
+        self.arrange(layout, bridge);
+    }
+
+    fn arrange(&mut self, layout: Layout, bridge: &Bridge) {
         if std::mem::replace(&mut self.layout, layout) != layout
             && let Some(format) = self.view.made
         {
@@ -315,11 +430,6 @@ impl Leg {
     pub(super) fn set_message(&mut self, message: Option<String>, bridge: &Bridge) {
         self.message = message;
         bridge.set_message(self.video_sink, self.message.as_deref());
-    }
-
-    /// Whether its picture shows shared screens.
-    pub(super) fn shows_screens(&self) -> bool {
-        self.screens
     }
 
     /// Whether that is news.
@@ -364,25 +474,34 @@ impl Leg {
         shard: &ShardHandle,
         commands: &mut Vec<Command>,
     ) {
-        if let Some(layout) = me.layout() {
+        if let Some(layout) = me.layout().filter(|_| self.content.is_none()) {
             self.set_layout(layout, bridge);
         }
-        let screens = me.shows_content();
-        if std::mem::replace(&mut self.screens, screens) != screens {
-            bridge.show_screens(self.video_sink, screens);
-        }
-        for track in &me.tracks {
+        for track in me.tracks.iter().filter(|it| self.brings(it)).collect::<Vec<_>>() {
             match track.kind {
                 MediaKind::Audio => self.follow_audio(track.id, bridge, shard, commands),
                 MediaKind::Video => self.follow_video(track.id, bridge, shard, commands),
             }
         }
-        let raw = [(MediaKind::Audio, self.voice.track), (MediaKind::Video, self.picture.track)];
-        for ((kind, track), gate) in raw.into_iter().zip(&mut self.gates) {
-            let open = !is_muted(me, kind);
+        self.forget_ended(me, bridge);
+        let open = [MediaKind::Audio, MediaKind::Video].map(|kind| !self.is_muted(me, kind));
+        let tracks = [self.voice.track, self.picture.track];
+        for ((track, open), gate) in tracks.into_iter().zip(open).zip(&mut self.gates) {
             if std::mem::replace(gate, open) != open {
                 shard.send(sfu::Command::SetGate { track, open });
             }
+        }
+    }
+
+    /// A screen that is shared no more is not made any more.
+    fn forget_ended(&mut self, me: &ParticipantView, bridge: &Bridge) {
+        let is_there = |public: TrackId| me.tracks.iter().any(|it| it.id == public);
+        let ended = self.video_path.take_if(|path| {
+            let (Path::Forwarded(public, _) | Path::Transcoded(public, _)) = *path;
+            !is_there(public)
+        });
+        if let Some(Path::Transcoded(..)) = ended {
+            bridge.remove_sink(self.video_transcode);
         }
     }
 
@@ -437,7 +556,7 @@ impl Leg {
             }
             Path::Transcoded(_, made) => {
                 let (tx, rx) = lane(VIDEO_LANE, shard.bell());
-                let layout = Layout::Single(of_peer(self.peer));
+                let layout = Layout::Single(self.shown_as(public));
                 let format = self.transcode_format();
                 bridge.add_video_sink(
                     self.video_transcode,

@@ -17,11 +17,12 @@ use sfu::core::Wanted;
 use sfu::{PeerEvent, ShardHandle};
 use types::{Codec, LegLayout, MediaKind, PeerId, TrackId};
 
+use crate::conference::ContentJoin;
 use crate::leg::Keys;
 use leg::{Leg, SinkIds};
-use source::{Source, Wiring};
+use source::{Source, Wiring, Wish};
 
-pub use leg::{LegAudio, LegFormat};
+pub use leg::{LegAudio, LegFormat, Sharing};
 pub(crate) use source::VIDEO_LANE;
 
 /// The tile that a room system sees while it is alone.
@@ -105,8 +106,20 @@ impl MeetingBridge {
         for (kind, track) in [MediaKind::Audio, MediaKind::Video].into_iter().zip(tracks) {
             self.shard.send(sfu::Command::PublishLeg { peer, kind, track });
         }
-        let mut leg = Leg::new(peer, tracks, keys, sinks);
+        let mut leg = Leg::new(peer, tracks, sinks);
+        leg.tell_keys(keys);
         leg.set_layout(layout, bridge);
+        leg.set_format(format, bridge, &self.shard);
+        legs.insert(peer, leg);
+    }
+
+    /// A room system that came in has a second picture.
+    pub(crate) fn add_content(&mut self, of: PeerId, content: ContentJoin) {
+        let Some(AtWork { bridge, legs, sinks, .. }) = &mut self.at_work else { return };
+        let ContentJoin { peer, raw, format, sharing } = content;
+        let [_, track] = raw;
+        self.shard.send(sfu::Command::PublishLeg { peer, kind: MediaKind::Video, track });
+        let mut leg = Leg::content(peer, raw, sinks, of, sharing);
         leg.set_format(format, bridge, &self.shard);
         legs.insert(peer, leg);
     }
@@ -124,9 +137,10 @@ impl MeetingBridge {
     /// The rest follows with the roster, in which it is no more.
     pub(crate) fn move_out(&mut self, peer: PeerId) -> bool {
         let Some(AtWork { bridge, legs, .. }) = &mut self.at_work else { return false };
-        let Some(mut leg) = legs.remove(&peer) else { return false };
-        leg.move_out(bridge, &self.shard);
-        true
+        let mut gone = legs.extract_if(.., |_, leg| leg.owner() == peer).peekable();
+        let is_room = gone.peek().is_some();
+        gone.for_each(|(_, mut leg)| leg.move_out(bridge, &self.shard));
+        is_room
     }
 
     /// Whether a room system is in the meeting.
@@ -139,8 +153,8 @@ impl MeetingBridge {
         let Some(at_work) = &mut self.at_work else { return Vec::new() };
         let AtWork { bridge, sources, legs, .. } = at_work;
         let wiring = Wiring { bridge, shard: &self.shard };
-        legs.retain(|peer, leg| {
-            let stays = roster.iter().any(|it| it.peer == *peer);
+        legs.retain(|_, leg| {
+            let stays = roster.iter().any(|it| it.peer == leg.owner());
             if !stays {
                 leg.end(bridge);
             }
@@ -158,23 +172,16 @@ impl MeetingBridge {
         for (id, wish) in &wanted {
             sources.entry(*id).or_default().follow(*id, wish, &wiring);
         }
-        for participant in roster {
-            if let Some(leg) = legs.get_mut(&participant.peer) {
-                leg.follow(participant, bridge, &self.shard, &mut commands);
+        for leg in legs.values_mut() {
+            let owner = leg.owner();
+            if let Some(me) = roster.iter().find(|it| it.peer == owner) {
+                leg.follow(me, bridge, &self.shard, &mut commands);
             }
         }
-        bridge.set_screen(source::screen(&wanted));
-        let seen: Vec<_> = wanted.iter().filter(|(_, it)| it.is_seen()).collect();
-        for (peer, leg) in legs.iter_mut() {
-            let others = seen.iter().filter(|(id, _)| **id != source::of_peer(*peer));
-            let mut others = others.filter(|(_, it)| leg.shows_screens() || !it.is_screen());
-            let alone = match (others.next(), others.next()) {
-                (Some((_, only)), None) => only.shown(),
-                _ => None,
-            };
-            leg.follow_view(alone, bridge, &self.shard);
-        }
-        let waiting = seen.len() < 2;
+        let screen = source::screen(&wanted);
+        bridge.set_screens(source::screens(&wanted), screen);
+        follow_views(legs, roster, &wanted, &wiring);
+        let waiting = wanted.values().filter(|it| it.is_seen() && !it.is_screen()).count() < 2;
         if std::mem::replace(&mut at_work.waiting, waiting) != waiting {
             if waiting {
                 at_work.bridge.add_tile(WAITING, &self.meeting);
@@ -253,7 +260,7 @@ impl MeetingBridge {
             PeerEvent::TrackFlows { track, codec } => leg.flows(*track, *codec),
             PeerEvent::Forwardable(yes) => leg.set_forwardable(*yes),
             PeerEvent::TrackNeedsKeyFrame(track) => {
-                leg.public_needs_key_frame(*track, bridge);
+                legs.values().for_each(|leg| leg.public_needs_key_frame(*track, bridge));
                 false
             }
             PeerEvent::TrackForwarded(track) => {
@@ -271,6 +278,43 @@ impl MeetingBridge {
             }
             _ => false,
         }
+    }
+}
+
+/// Gives every room system what it is to see.
+fn follow_views(
+    legs: &mut BTreeMap<PeerId, Leg>,
+    roster: &[ParticipantView],
+    wanted: &BTreeMap<SourceId, Wish>,
+    Wiring { bridge, shard }: &Wiring<'_>,
+) {
+    let (sharer, newest) = (source::sharer(roster), source::screen(wanted));
+    let with_content: Vec<PeerId> = legs.values().filter_map(Leg::gets_screens).collect();
+    for (peer, leg) in legs.iter_mut() {
+        let owner = leg.owner();
+        let alone = if owner == *peer {
+            let me = roster.iter().find(|it| it.peer == *peer);
+            let wants_none = me.is_some_and(|it| !it.shows_content());
+            let no_screens = wants_none || with_content.contains(peer);
+            leg.hide_screens(no_screens, bridge);
+            let own = source::of_peer(*peer);
+            let is_shown = |id: SourceId, it: &Wish| {
+                it.is_seen() && id != own && !(no_screens && it.is_screen())
+            };
+            let mut others = wanted.iter().filter(|(id, it)| is_shown(**id, it));
+            match (others.next(), others.next()) {
+                (Some((_, only)), None) => only.shown(),
+                _ => None,
+            }
+        } else {
+            let me = roster.iter().find(|it| it.peer == owner);
+            let own = |screen: &SourceId| {
+                me.is_some_and(|it| it.tracks.iter().any(|it| source::of_track(it.id) == *screen))
+            };
+            leg.follow_screen(sharer, newest.filter(|it| !own(it)), bridge, shard);
+            leg.screen().and_then(|it| wanted.get(&it)).and_then(Wish::shown)
+        };
+        leg.follow_view(alone, bridge, shard);
     }
 }
 

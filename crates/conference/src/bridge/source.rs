@@ -25,8 +25,14 @@ pub(super) const fn of_peer(peer: PeerId) -> SourceId {
     SourceId(peer.0)
 }
 
-const fn of_track(track: TrackId) -> SourceId {
+/// Who a track is for the bridge, where it is not all that a peer shows.
+pub(super) const fn of_track(track: TrackId) -> SourceId {
     SourceId(track.0)
+}
+
+/// Whether it is the picture of a shared screen.
+pub(super) fn is_screen(track: &TrackView) -> bool {
+    track.info.source == TrackSource::ScreenShare
 }
 
 /// What a source should be.
@@ -43,14 +49,14 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// Whether it is a shared screen's picture.
-    pub(super) fn is_screen(&self) -> bool {
-        self.screen
-    }
-
     /// Whether it takes a tile.
     pub(super) fn is_seen(&self) -> bool {
         self.tile || self.picture.is_some()
+    }
+
+    /// Whether it is a shared screen.
+    pub(super) fn is_screen(&self) -> bool {
+        self.screen
     }
 
     /// Its picture, if there is one to see now.
@@ -84,8 +90,17 @@ pub(super) fn wanted(
         let id = of_peer(participant.peer);
         if let Some(leg) = legs.get(&participant.peer) {
             let (voice, picture) = (leg.voice(), leg.picture());
-            let muted = is_muted(participant, MediaKind::Video);
-            wanted.insert(id, Wish { name, voice, picture, muted, tile: true, screen: false });
+            let muted = leg.is_muted(participant, MediaKind::Video);
+            let room = Wish { voice, picture, muted, tile: true, ..Wish::default() };
+            wanted.insert(id, Wish { name: name.clone(), ..room });
+            let content = legs.values().find(|it| it.is_content_of(participant.peer));
+            if let Some(track) = participant.tracks.iter().find(|it| is_screen(it))
+                && let Some(picture) = content.and_then(Leg::picture)
+            {
+                let (muted, picture) = (track.muted, Some(picture));
+                let screen = Wish { name, picture, muted, screen: true, ..Wish::default() };
+                wanted.insert(of_track(track.id), screen);
+            }
             continue;
         }
         let mut person = Wish { name: name.clone(), tile: true, ..Wish::default() };
@@ -116,6 +131,22 @@ pub(super) fn wanted(
     wanted
 }
 
+/// Who has shared a screen last, of those whose screens are not muted; it may be that nothing flows
+/// yet.
+pub(super) fn sharer(roster: &[ParticipantView]) -> Option<PeerId> {
+    let screens = roster.iter().flat_map(|participant| {
+        let shown = participant.tracks.iter().filter(|it| is_screen(it) && !it.muted);
+        shown.map(|track| (track.id, participant.peer))
+    });
+    // Ids are counted up: the largest is the newest.
+    screens.max().map(|(_, peer)| peer)
+}
+
+/// All shared screens.
+pub(super) fn screens(wanted: &BTreeMap<SourceId, Wish>) -> Vec<SourceId> {
+    wanted.iter().filter(|(_, wish)| wish.screen).map(|(id, _)| *id).collect()
+}
+
 /// The screen that was shared last, of those that show something.
 pub(super) fn screen(wanted: &BTreeMap<SourceId, Wish>) -> Option<SourceId> {
     // Ids are counted up: the largest is the newest.
@@ -125,11 +156,6 @@ pub(super) fn screen(wanted: &BTreeMap<SourceId, Wish>) -> Option<SourceId> {
 fn shown_name(participant: &ParticipantView) -> String {
     let name = participant.name.trim();
     if name.is_empty() { participant.identity.to_string() } else { name.to_owned() }
-}
-
-pub(super) fn is_muted(participant: &ParticipantView, kind: MediaKind) -> bool {
-    let track: Option<&TrackView> = participant.tracks.iter().find(|it| it.kind == kind);
-    track.is_some_and(|it| it.muted)
 }
 
 impl Source {
@@ -177,9 +203,6 @@ impl Source {
                 shard.send(sfu::Command::Tap { track, number: TAP, lane: tx, wanted });
                 self.at.picture = wish.picture;
                 bridge.add_video_source(id, codec, &wish.name, rx);
-                if wish.screen {
-                    bridge.mark_screen(id);
-                }
             }
         }
         if wish.picture.is_none() && wish.tile && (is_new || self.at.picture.is_some()) {

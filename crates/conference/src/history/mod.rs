@@ -4,6 +4,7 @@
 //! again while the database is away. Between them stands a bounded queue: what finds it full is lost,
 //! and counted in `plenum_history_lost_total`.
 
+mod quality;
 mod recorder;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub struct Keep {
     pub rows: Duration,
     /// Figures.
     pub figures: Duration,
+    /// SIP messages of calls after their end.
+    pub ladders: Duration,
 }
 
 /// The history at work.
@@ -231,6 +234,7 @@ fn key(row: &HistoryRow) -> Option<&RecordId> {
         HistoryRow::Run(run) => Some(&run.id),
         HistoryRow::Stay(stay) => Some(&stay.id),
         HistoryRow::Leg(leg) => Some(&leg.id),
+        HistoryRow::Ladder(ladder) => Some(&ladder.head.id),
         HistoryRow::Figures { .. } => None,
     }
 }
@@ -274,6 +278,7 @@ async fn trim(records: Records, keep: Keep) {
         let retention = HistoryRetention {
             ended_before: now.before(keep.rows),
             figures_before: now.before(keep.figures),
+            ladders_before: now.before(keep.ladders),
         };
         match records.store().trim_history(retention).await {
             Ok(0) => {}

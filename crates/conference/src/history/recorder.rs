@@ -6,15 +6,17 @@ use room::{LeaveReason, ParticipantView};
 use sfu::NetworkFigures;
 use types::{Identity, MeetingId, ParticipantKind, ParticipantSid, RecordId, Timestamp};
 
-use crate::dialling::{LegId, LegState};
+use super::quality::Quality;
+use crate::dialling::{
+    CALL_ID_ATTRIBUTE, CALL_STATUS_ATTRIBUTE, CODECS_ATTRIBUTE, LegId, LegState, RULE_ATTRIBUTE,
+};
 use crate::events::{EndCause, Event, Happening, LegTag, Who};
 use crate::meeting::MeetingSnapshot;
-use crate::store::{Direction, Figures, HistoryRow, LegCall, Run, Side, Stay};
+use crate::store::{CallMedia, Direction, Figures, HistoryRow, LegCall, Run, Side, Stay};
 
 /// The cause of what ended while nobody looked.
 const UNKNOWN: &str = "unknown";
-/// What a room system's participant says of its call, and who it is, as the gateway sets it.
-const CALL_STATUS: &str = "sip.callStatus";
+/// Who a room system's participant is, as the gateway sets it.
 const PHONE_NUMBER: &str = "sip.phoneNumber";
 
 /// What a recorder asks of others.
@@ -41,6 +43,7 @@ struct OpenRun {
 struct OpenStay {
     stay: Stay,
     hidden: bool,
+    quality: Quality,
 }
 
 struct OpenLeg {
@@ -85,6 +88,9 @@ impl Recorder {
                 self.rename(sid, participant, &mut rows);
             }
             Happening::ParticipantLeft { participant, reason, .. } => {
+                if let Some(shown) = &event.shown.participant {
+                    self.learn(sid, &participant.sid, shown);
+                }
                 self.leave(sid, &participant.sid, Some(*reason), at, &mut rows);
             }
             Happening::LegDialling { leg } => {
@@ -139,13 +145,14 @@ impl Recorder {
     }
 
     /// How participants' media go now.
-    pub fn measure(&self, running: &[MeetingSnapshot], at: Timestamp) -> Vec<HistoryRow> {
+    pub fn measure(&mut self, running: &[MeetingSnapshot], at: Timestamp) -> Vec<HistoryRow> {
         let mut rows = Vec::new();
         for snapshot in running {
-            let Some(run) = self.runs.get(&snapshot.meeting.sid) else { continue };
+            let Some(run) = self.runs.get_mut(&snapshot.meeting.sid) else { continue };
             for view in &snapshot.participants {
                 let figures = snapshot.networks.get(&view.peer);
-                if let Some((open, figures)) = run.stays.get(&view.sid).zip(figures) {
+                if let Some((open, figures)) = run.stays.get_mut(&view.sid).zip(figures) {
+                    open.quality.add(figures);
                     let stay = open.stay.id.clone();
                     rows.push(HistoryRow::Figures { stay, figures: figures_of(figures, at) });
                 }
@@ -237,7 +244,10 @@ impl Recorder {
             cause: String::new(),
         };
         rows.push(HistoryRow::Stay(stay.clone()));
-        open.stays.insert(who.sid.clone(), OpenStay { stay, hidden: who.hidden });
+        open.stays.insert(
+            who.sid.clone(),
+            OpenStay { stay, hidden: who.hidden, quality: Quality::default() },
+        );
         let shown = open.stays.values().filter(|it| !it.hidden).count();
         let shown = u32::try_from(shown).unwrap_or(u32::MAX);
         if shown > open.run.most_participants {
@@ -248,7 +258,7 @@ impl Recorder {
 
     fn rename(&mut self, sid: &str, who: &Who, rows: &mut Vec<HistoryRow>) {
         let open = self.runs.get_mut(sid).and_then(|it| it.stays.get_mut(&who.sid));
-        let Some(OpenStay { stay, hidden }) = open else { return };
+        let Some(OpenStay { stay, hidden, .. }) = open else { return };
         *hidden = who.hidden;
         if stay.name != who.name {
             stay.name.clone_from(&who.name);
@@ -265,7 +275,7 @@ impl Recorder {
         rows: &mut Vec<HistoryRow>,
     ) {
         let open = self.runs.get_mut(sid).and_then(|it| it.stays.remove(who));
-        let Some(OpenStay { mut stay, .. }) = open else { return };
+        let Some(OpenStay { mut stay, quality, .. }) = open else { return };
         stay.left_at = Some(at);
         stay.cause = reason.map_or(UNKNOWN, reason_word).to_owned();
         let side = reason.and_then(side_of);
@@ -273,6 +283,7 @@ impl Recorder {
         if let Some(index) = self.legs.iter().position(is_its) {
             let mut leg = self.legs.swap_remove(index);
             leg.call.ended_by = leg.call.ended_by.or(side);
+            leg.call.media = quality.media();
             // Of a call of ours the gateway tells the end, before this or after.
             match (&leg.id, leg.call.ended_at) {
                 (Some(_), None) => {
@@ -284,6 +295,22 @@ impl Recorder {
             }
         }
         rows.push(HistoryRow::Stay(stay));
+    }
+
+    /// What is shown of a room system as it leaves tells of its call.
+    fn learn(&mut self, sid: &str, who: &ParticipantSid, shown: &ParticipantView) {
+        let Some(open) = self.runs.get(sid).and_then(|it| it.stays.get(who)) else { return };
+        let is_its = |it: &&mut OpenLeg| it.call.stay.as_ref() == Some(&open.stay.id);
+        let Some(leg) = self.legs.iter_mut().find(is_its) else { return };
+        for (key, field) in [
+            (CALL_ID_ATTRIBUTE, &mut leg.call.call),
+            (RULE_ATTRIBUTE, &mut leg.call.rule),
+            (CODECS_ATTRIBUTE, &mut leg.call.codecs),
+        ] {
+            if let Some(value) = shown.attributes.get(key) {
+                field.clone_from(value);
+            }
+        }
     }
 
     /// A room system is in: by a call of ours, or by one of its own.
@@ -313,7 +340,7 @@ impl Recorder {
         let attribute =
             |key| shown.and_then(|it| it.attributes.get(key)).map(String::as_str).unwrap_or("");
         // A call of ours of whose beginning nothing was heard.
-        if attribute(CALL_STATUS) == "dialing" {
+        if attribute(CALL_STATUS_ATTRIBUTE) == "dialing" {
             return;
         }
         let number = attribute(PHONE_NUMBER);
@@ -331,6 +358,9 @@ impl Recorder {
             ended_at: None,
             cause: String::new(),
             ended_by: None,
+            call: String::new(),
+            rule: String::new(),
+            media: CallMedia::default(),
         };
         rows.push(HistoryRow::Leg(call.clone()));
         self.legs.push(OpenLeg { id: None, identity: stay.identity, call, left: false });
@@ -357,6 +387,9 @@ impl Recorder {
             ended_at: None,
             cause: String::new(),
             ended_by: None,
+            call: String::new(),
+            rule: String::new(),
+            media: CallMedia::default(),
         };
         rows.push(HistoryRow::Leg(call.clone()));
         let identity = leg.identity.clone();
@@ -453,7 +486,7 @@ fn figures_of(network: &NetworkFigures, at: Timestamp) -> Figures {
         loss_in: per_mille(network.ingress_loss),
         loss_out: per_mille(network.egress_loss),
         round_trip_ms: network.rtt_ms,
-        bit_rate_in: None,
-        bit_rate_out: None,
+        bit_rate_in: network.bit_rate_in,
+        bit_rate_out: network.bit_rate_out,
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use types::{Identity, MeetingId, ParticipantKind, RecordId, Timestamp};
 
 use super::StoreError;
+use crate::telephony::{Ladder, LadderHead};
 
 /// The cause of whatever a crash ended.
 pub const SERVER_STOPPED: &str = "server_stopped";
@@ -121,6 +122,32 @@ pub struct LegCall {
     pub cause: String,
     /// Who ended it; `None`: nobody yet, or not known.
     pub ended_by: Option<Side>,
+    /// Its `Call-ID`, by which its SIP messages are found; empty: not known.
+    pub call: String,
+    /// The dial rule that it came by; empty: none.
+    pub rule: String,
+    /// How its media went, once it is over.
+    pub media: CallMedia,
+}
+
+/// How a call's media went, on the whole. What was not measured is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallMedia {
+    /// Packets lost on the way to us, per mille.
+    pub loss_in: Option<u32>,
+    /// Packets lost on the way to them, per mille.
+    pub loss_out: Option<u32>,
+    /// There and back, in milliseconds.
+    pub round_trip_ms: Option<u32>,
+    /// How unevenly packets of sound came, in milliseconds (RFC 3550's interarrival jitter).
+    pub jitter_ms: Option<u32>,
+    /// What came, in bits a second.
+    pub bit_rate_in: Option<u64>,
+    /// What went, in bits a second.
+    pub bit_rate_out: Option<u64>,
+    /// What people would have said of the sound, in hundredths: 100 to 450 (the mean opinion score of
+    /// ITU-T G.107, estimated).
+    pub mos: Option<u32>,
 }
 
 /// How well a participant's media went at one time. What was not measured is `None`.
@@ -156,6 +183,8 @@ pub enum HistoryRow {
         /// The figures.
         figures: Figures,
     },
+    /// The SIP messages of a call.
+    Ladder(Ladder),
 }
 
 /// After which row a page begins: rows are listed by when they began, the latest first.
@@ -188,6 +217,17 @@ pub struct HistoryQuery {
     pub limit: u32,
 }
 
+/// Which calls' SIP messages are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LadderQuery {
+    /// Of the call with this `Call-ID`.
+    pub call: Option<String>,
+    /// Only those after this place.
+    pub after: Option<HistoryCursor>,
+    /// As many at most.
+    pub limit: u32,
+}
+
 /// What is thrown away of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryRetention {
@@ -195,6 +235,8 @@ pub struct HistoryRetention {
     pub ended_before: Timestamp,
     /// Figures of before this time.
     pub figures_before: Timestamp,
+    /// SIP messages of calls that ended before this time.
+    pub ladders_before: Timestamp,
 }
 
 /// Where the history is kept.
@@ -225,6 +267,12 @@ pub trait History {
         limit: u32,
     ) -> Result<Vec<Figures>, StoreError>;
 
+    /// SIP messages of calls, the latest first, without the messages themselves.
+    async fn ladders(&self, query: &LadderQuery) -> Result<Vec<LadderHead>, StoreError>;
+
+    /// The SIP messages of a call, by their id.
+    async fn ladder(&self, id: &RecordId) -> Result<Option<Ladder>, StoreError>;
+
     /// Throws away what is older than it is to be kept, a slice at a time so that others get in
     /// between. Says how many rows that were.
     async fn trim_history(&self, retention: HistoryRetention) -> Result<u64, StoreError>;
@@ -239,6 +287,11 @@ impl HistoryCursor {
     /// The place after this stay.
     pub fn after_stay(stay: &Stay) -> Self {
         Self { began_at: stay.joined_at, id: stay.id.clone() }
+    }
+
+    /// The place after these messages.
+    pub fn after_ladder(ladder: &LadderHead) -> Self {
+        Self { began_at: ladder.began_at, id: ladder.id.clone() }
     }
 
     /// The place after this call.

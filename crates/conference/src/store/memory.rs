@@ -8,8 +8,9 @@ use types::{RecordId, Timestamp};
 use super::audit::{self, GENESIS};
 use super::{
     Act, AuditEntry, AuditQuery, Change, Draft, Figures, History, HistoryQuery, HistoryRetention,
-    HistoryRow, Kind, LegCall, List, Record, Run, Stay, Store, StoreError,
+    HistoryRow, Kind, LadderQuery, LegCall, List, Record, Run, Stay, Store, StoreError,
 };
+use crate::telephony::{Ladder, LadderHead};
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -112,6 +113,14 @@ impl History for Memory {
 
     async fn legs(&self, _: &HistoryQuery) -> Result<Vec<LegCall>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn ladders(&self, _: &LadderQuery) -> Result<Vec<LadderHead>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn ladder(&self, _: &RecordId) -> Result<Option<Ladder>, StoreError> {
+        Ok(None)
     }
 
     async fn figures(

@@ -18,8 +18,8 @@ use types::{RecordId, Timestamp};
 pub use audit::{Act, Actor, ActorKind, AuditEntry, AuditQuery, Outcome, Target};
 pub use entity::{Batch, Entity, Found, Key, Page, Records, Search};
 pub use history::{
-    Direction, Figures, History, HistoryCursor, HistoryQuery, HistoryRetention, HistoryRow,
-    LegCall, Run, SERVER_STOPPED, Side, Stay,
+    CallMedia, Direction, Figures, History, HistoryCursor, HistoryQuery, HistoryRetention,
+    HistoryRow, LadderQuery, LegCall, Run, SERVER_STOPPED, Side, Stay,
 };
 
 /// What a record is of. Its word stands in the database and never changes.

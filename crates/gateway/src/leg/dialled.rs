@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use conference::telephony::Trunk;
-use conference::{DialRefusal, DialledLeg, JoinError, Leg, LegEvent, LegFormat, LegId, LegState};
+use conference::{
+    DialRefusal, DialledLeg, JoinError, Leg, LegContent, LegEvent, LegFormat, LegId, LegState,
+};
 use sfu::transport::plain::LegMedia;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -227,7 +229,7 @@ pub(crate) async fn call(place: Place, meeting: MeetingId, targets: Vec<Target>,
             match somewhere(&place, &meeting, &targets, &mut session, &mut leg).await {
                 Ok(call) => {
                     place.set(LegState::Active);
-                    leg.set_status("active").await;
+                    leg.answered(&call.id().to_string(), &session.spoken()).await;
                     let stop = place.hang_up.clone();
                     let line = Line::new(place.shared.clone(), call, session, leg, caller, stop);
                     line.run(meeting, None).await;
@@ -253,14 +255,15 @@ async fn begin(
         LegState::NotAdmitted
     };
     let shared = &place.shared;
-    let seat = shared.conference.seat_leg(meeting).map_err(not_admitted)?;
+    let mut seat = shared.conference.seat_leg(meeting).map_err(not_admitted)?;
+    seat.add_content();
     let announced = shared.announced_to(target.ip());
     let bandwidth = place.trunk.as_ref().and_then(|it| it.trunk.kbps).map(Bandwidth::kilobits);
     let bandwidth = [seat.bandwidth(), bandwidth];
-    let session = Session::new(&seat, announced, &place.rules(), target.secure, bandwidth);
+    let session = Session::new(&mut seat, announced, &place.rules(), target.secure, bandwidth);
     // Without media there are no keys that could be wrong.
     let mut leg = seat
-        .start(LegMedia::default(), LegFormat::default())
+        .start(LegMedia::default(), LegFormat::default(), LegContent::default())
         .map_err(|_| LegState::Incompatible)?;
     leg.join(meeting, caller.participant()).await.map_err(not_admitted)?;
     shared.dialled.show(&place.id, |leg| shared.show_layout(leg));
@@ -318,8 +321,8 @@ async fn located(shared: &Shared, targets: &[Target]) -> Vec<Target> {
     all
 }
 
-/// Calls, and once more where that was refused for its media: some take keys only where encryption
-/// is demanded, others only where it is not.
+/// Calls, and again where that was refused for its media: some take keys only where encryption is
+/// demanded, others only where it is not, and to some a second picture is too much.
 async fn answered(
     place: &Place,
     meeting: &MeetingId,
@@ -327,13 +330,16 @@ async fn answered(
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, LegState> {
-    match attempt(place, meeting, target, session, leg).await {
-        Err(LegState::Incompatible) if session.demand_srtp() => {
-            tracing::info!("calling again: with encryption demanded");
-            attempt(place, meeting, target, session, leg).await
-        }
-        done => done,
+    let mut done = attempt(place, meeting, target, session, leg).await;
+    if matches!(done, Err(LegState::Incompatible)) && session.demand_srtp() {
+        tracing::info!("calling again: with encryption demanded");
+        done = attempt(place, meeting, target, session, leg).await;
     }
+    if matches!(done, Err(LegState::Incompatible)) && session.forgo_content() {
+        tracing::info!("calling again: without a second picture");
+        done = attempt(place, meeting, target, session, leg).await;
+    }
+    done
 }
 
 async fn attempt(
@@ -363,7 +369,7 @@ async fn attempt(
     };
     match session.complete(&sdp) {
         Ok(Some(agreed)) => {
-            leg.update(agreed.media, agreed.format).await;
+            agreed.reach(leg).await;
             Ok(call)
         }
         done => {

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::{self, AdmissionError};
-use conference::{JoinError, Leg, LegEvent, Participant, Waiting};
+use conference::{
+    CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting,
+};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
 use super::admission::{KeyEntry, Step};
+use super::floor::FloorEvent;
 use super::keys::{Way, Ways};
 use super::media::Session;
 use super::prompt::Prompt;
@@ -83,6 +86,11 @@ impl Caller {
     pub(super) fn comes_as(&mut self, role: Role, layout: LegLayout) {
         self.role = role;
         self.attributes.insert(LAYOUT_ATTRIBUTE.to_owned(), layout.as_str().to_owned());
+    }
+
+    /// What is spoken with it.
+    pub(super) fn speaks(&mut self, codecs: String) {
+        self.attributes.insert(CODECS_ATTRIBUTE.to_owned(), codecs);
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -214,10 +222,11 @@ impl Line {
         call: Call,
         session: Session,
         leg: Leg,
-        caller: Caller,
+        mut caller: Caller,
         stop: CancellationToken,
     ) -> Self {
         let (handle, deaf) = (call.handle(), Arc::default());
+        caller.speaks(session.spoken());
         Self {
             shared,
             call,
@@ -400,6 +409,10 @@ impl Line {
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
+            event = self.session.floor_event() => {
+                self.handle_floor(event).await;
+                None
+            }
             () = self.stop.cancelled() => {
                 tracing::info!("hanging up, as was asked or since the server stops");
                 hang_up(&self.call).await;
@@ -430,6 +443,9 @@ impl Line {
                 return Some(Next::Over);
             }
             Some(CallEvent::Cancelled | CallEvent::Failed(_)) | None => return Some(Next::Over),
+            Some(CallEvent::Confirmed { answer: None }) if self.session.lacks_content() => {
+                self.offer_content().await;
+            }
             Some(
                 CallEvent::Confirmed { answer: None }
                 | CallEvent::Info { .. }
@@ -440,12 +456,21 @@ impl Line {
         None
     }
 
+    /// A room system that has a floor and no second picture takes one when it is offered.
+    async fn offer_content(&mut self) {
+        let offer = self.session.offer();
+        match self.handle.re_invite(offer).await {
+            Ok(answer) => self.completed(&answer).await,
+            Err(error) => tracing::info!(%error, "a room system takes no second picture"),
+        }
+    }
+
     async fn renegotiate(&mut self, offer: ReOffer) {
         let Some(sdp) = &offer.sdp else { return offer.accept(self.session.offer()) };
         match self.session.answer(sdp) {
             Ok((answer, agreed)) => {
                 offer.accept(answer);
-                self.leg.update(agreed.media, agreed.format).await;
+                agreed.reach(&mut self.leg).await;
                 self.said = None;
             }
             Err(error) => {
@@ -458,7 +483,7 @@ impl Line {
     /// The answer to an offer of ours, in an ACK.
     async fn completed(&mut self, answer: &[u8]) {
         match self.session.complete(answer) {
-            Ok(Some(agreed)) => self.leg.update(agreed.media, agreed.format).await,
+            Ok(Some(agreed)) => agreed.reach(&mut self.leg).await,
             Ok(None) => {}
             // The session stays as it was (RFC 3264 section 8 has no word for a wrong answer).
             Err(error) => tracing::warn!(reason = %error, "an answer cannot be used"),
@@ -475,7 +500,11 @@ impl Line {
                 hang_up(&self.call).await;
                 return Some(Next::Over);
             }
-            LegEvent::Out(LeaveReason::MovedToLobby) => return Some(Next::ToLobby),
+            LegEvent::Sharing(sharing) => self.follow_sharing(sharing).await,
+            LegEvent::Out(LeaveReason::MovedToLobby) => {
+                self.follow_sharing(Sharing::Nobody).await;
+                return Some(Next::ToLobby);
+            }
             LegEvent::Out(reason) => {
                 tracing::info!(?reason, "hanging up: the room system is out of the meeting");
                 hang_up(&self.call).await;
@@ -487,6 +516,28 @@ impl Line {
 
     fn key(&mut self, way: Way, key: char) -> Option<Next> {
         self.ways.take(way, key, Instant::now()).then_some(Next::Key(key))
+    }
+
+    /// The floor follows whoever asks last: what the room system shows becomes the newest screen of the
+    /// meeting, if it may show one.
+    async fn handle_floor(&mut self, event: FloorEvent) {
+        match event {
+            FloorEvent::Wanted => {
+                let may = self.leg.share().await;
+                tracing::info!(peer = %self.leg.peer(), may, "a room system wants to show a screen");
+                self.session.decide(may);
+            }
+            FloorEvent::Released => self.leg.unshare().await,
+            FloorEvent::LetsUs(open) => self.leg.let_content_out(open),
+        }
+    }
+
+    /// Somebody shows a screen after the room system, or a host stops what it shows.
+    async fn follow_sharing(&mut self, sharing: Sharing) {
+        self.session.follow_sharing(sharing);
+        if sharing != Sharing::Own {
+            self.leg.unshare().await;
+        }
     }
 
     fn ask_key_frame(&self) {

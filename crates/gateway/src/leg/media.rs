@@ -1,14 +1,20 @@
 //! What a leg's SDP comes to: our side of it, and the media planes' words for what was agreed.
 
 use conference::telephony::{self, Trunk};
-use conference::{LegAudio, LegFormat, LegSeat};
+use conference::{Leg, LegAudio, LegContent, LegFormat, LegSeat, Sharing};
 use mcu::VideoFormat;
 use sdp::{
-    AudioStream, Local, LocalAudio, LocalMedia, LocalPorts, LocalSrtp, LocalVideo, Negotiated,
-    NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap, VideoStream,
+    AudioStream, Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
+    LocalVideo, Negotiated, NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap,
+    VideoStream,
 };
 use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
 use types::{Bandwidth, Codec, LegLayout, VideoCodec};
+
+use super::floor::{Floor, FloorEvent};
+
+/// A shared screen is there to be read: all its pixels, and those few times a second.
+const CONTENT: VideoCap = VideoCap { width: 1920, height: 1080, fps: 15 };
 
 /// Bits a second of Opus where the room system sets no limit: full-band speech and music.
 const OPUS_BITRATE: u32 = 64_000;
@@ -58,19 +64,35 @@ pub(super) struct Session {
     agreed: Option<Negotiated>,
     /// The peer has taken sound before.
     listened: bool,
+    floor: Option<Floor>,
 }
 
 /// What was agreed.
 pub(super) struct Agreed {
     pub(super) media: LegMedia,
     pub(super) format: LegFormat,
+    pub(super) content: LegContent,
+}
+
+impl Agreed {
+    /// Lets the leg's media flow so from now on.
+    pub(super) async fn reach(self, leg: &mut Leg) {
+        leg.update(self.media, self.format, self.content).await;
+    }
+}
+
+/// Whether a call may come to have a second picture: its offer has a floor for one, or is ours to make.
+pub(super) fn asks_for_content(offer: Option<&[u8]>) -> bool {
+    let parsed = offer.map(sdp::parse);
+    let floor = |it: sdp::Session| it.media.iter().any(|line| line.kind == sdp::Kind::Bfcp);
+    parsed.is_none_or(|it| it.is_ok_and(floor))
 }
 
 impl Session {
     /// `secure`: nobody can read the signalling. `bandwidth`: what the meeting leaves room systems, and
     /// what the trunk does; the less counts.
     pub(super) fn new(
-        seat: &LegSeat,
+        seat: &mut LegSeat,
         address: std::net::IpAddr,
         rules: &MediaRules,
         secure: bool,
@@ -86,7 +108,7 @@ impl Session {
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };
-        let mut session = Self { local, pending: None, agreed: None, listened: false };
+        let mut session = Self { local, pending: None, agreed: None, listened: false, floor: None };
         session.sit(seat, rules, bandwidth);
         session
     }
@@ -94,12 +116,12 @@ impl Session {
     /// Takes another seat; the next offer tells the peer.
     pub(super) fn sit(
         &mut self,
-        seat: &LegSeat,
+        seat: &mut LegSeat,
         rules: &MediaRules,
         bandwidth: [Option<Bandwidth>; 2],
     ) {
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
-        let audio = LocalAudio::new(ports(seat.audio_ports()), random_key());
+        let audio = seat.audio_ports().map(|it| LocalAudio::new(ports(it), random_key()));
         // A meeting may leave room systems less than the configuration does, or sound alone.
         let bandwidth = bandwidth.into_iter().flatten().min_by_key(|it| it.bits());
         let bitrate = match bandwidth {
@@ -111,7 +133,62 @@ impl Session {
             bitrate,
             ..LocalVideo::new(ports(seat.video_ports()), random_key())
         });
-        (self.local.audio, self.local.video) = (Some(audio), video);
+        (self.local.audio, self.local.video) = (audio, video);
+        let floor = seat.take_floor().map(Floor::new).transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "a room system has no second picture");
+            None
+        });
+        // A bound is for all pictures together, and leaves nothing for a second one.
+        self.floor = floor.filter(|_| bandwidth.is_none());
+        let content = self.floor.as_ref().zip(seat.content_ports());
+        self.local.sharing = content.map(|(floor, it)| LocalSharing {
+            video: LocalVideo {
+                cap: CONTENT,
+                bitrate: rules.video_bitrate,
+                ..LocalVideo::new(ports(it), random_key())
+            },
+            floor: LocalFloor {
+                udp: floor.port(),
+                tcp: floor.port(),
+                // Some devices read it signed.
+                conference: rand::random_range(1..=i32::MAX as u32),
+                user: rand::random_range(1..=i16::MAX as u16),
+            },
+        });
+    }
+
+    /// Whether a second picture was agreed on.
+    pub(super) fn shares(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|it| it.sharing.is_some() || it.floor.is_some())
+    }
+
+    /// Whether there is a floor and no second picture for it yet: [`Self::offer`] offers one.
+    pub(super) fn lacks_content(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|it| it.floor.is_some())
+    }
+
+    /// What happens to the floor of the second picture next. Whoever drops it loses nothing.
+    pub(super) async fn floor_event(&mut self) -> FloorEvent {
+        match &mut self.floor {
+            Some(floor) => floor.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The room system may show the screen that it wants to show, or not.
+    pub(super) fn decide(&mut self, may: bool) {
+        match &mut self.floor {
+            Some(floor) if may => floor.grant(),
+            Some(floor) => floor.deny(),
+            None => {}
+        }
+    }
+
+    /// The floor follows whoever shows a screen.
+    pub(super) fn follow_sharing(&mut self, sharing: Sharing) {
+        if let Some(floor) = &mut self.floor {
+            floor.follow(sharing);
+        }
     }
 
     /// Turns to another peer, before anything was agreed with the one before.
@@ -151,11 +228,25 @@ impl Session {
         changes
     }
 
+    /// Offers no second picture any more; `false` where none was offered.
+    pub(super) fn forgo_content(&mut self) -> bool {
+        self.local.sharing.take().is_some() && self.local.video.is_some()
+    }
+
     /// Takes the answer to our offer; `None` if there was none.
     pub(super) fn complete(&mut self, answer: &[u8]) -> Result<Option<Agreed>, SessionError> {
         let Some(pending) = self.pending.take() else { return Ok(None) };
         let negotiated = sdp::complete(&pending, &sdp::parse(answer)?)?;
         Ok(Some(self.agree(negotiated)))
+    }
+
+    /// What was agreed on, such as `PCMA, H264`.
+    pub(super) fn spoken(&self) -> String {
+        let Some(agreed) = &self.agreed else { return String::new() };
+        let audio = agreed.audio.as_ref().map(|it| Codec::Audio(it.codec));
+        let video = agreed.video.as_ref().map(|it| Codec::Video(it.codec));
+        let name = |it: Codec| it.mime().rsplit('/').next().unwrap_or_default();
+        audio.into_iter().chain(video).map(name).collect::<Vec<_>>().join(", ")
     }
 
     fn agree(&mut self, negotiated: Negotiated) -> Agreed {
@@ -170,8 +261,24 @@ impl Session {
         if self.listened && format.audio.is_none() {
             (format.sends_audio, format.sends_video) = (false, false);
         }
+        let sharing = negotiated.sharing.as_ref();
+        let agreed = sharing.map(|it| it.floor).or(negotiated.floor);
+        let open = self.floor.as_mut().is_some_and(|floor| floor.agree(agreed));
+        let bitrate = self.local.sharing.as_ref().map(|it| it.video.bitrate);
+        let content = sharing.map(|it| &it.video).map(|stream| LegContent {
+            media: LegMedia { audio: None, video: Some(video_stream(stream)) },
+            format: LegFormat {
+                video: Some(stream)
+                    .filter(|it| it.transport.send)
+                    .map(|it| video_format(it, it.limits.screen(), bitrate)),
+                sends_video: stream.transport.receive,
+                ..LegFormat::default()
+            },
+            open,
+        });
+        let content = content.unwrap_or_default();
         self.agreed = Some(negotiated);
-        Agreed { media, format }
+        Agreed { media, format, content }
     }
 }
 
@@ -193,25 +300,28 @@ fn format_of(negotiated: &Negotiated, our_bitrate: Option<u64>) -> LegFormat {
                 .max_average_bitrate
                 .map_or(OPUS_BITRATE, |it| it.min(OPUS_BITRATE)),
         }),
-        video: video.filter(|it| it.transport.send).map(|it| {
-            let picture = it.picture();
-            // The peer's bandwidth is of the line, headers included.
-            let line = it.transport.bandwidth.map(|it| it * 9 / 10);
-            let limits = [Some(it.limits.max_bitrate), line, our_bitrate];
-            let bitrate = limits.into_iter().flatten().min().unwrap_or(u64::from(u32::MAX));
-            VideoFormat {
-                codec: it.codec,
-                width: u32::from(picture.width),
-                height: u32::from(picture.height),
-                fps: u32::from(picture.fps),
-                bitrate: u32::try_from(bitrate).unwrap_or(u32::MAX),
-                single_nal: it.codec == VideoCodec::H264 && it.packetization_mode == 0,
-            }
-        }),
+        video: video
+            .filter(|it| it.transport.send)
+            .map(|it| video_format(it, it.picture(), our_bitrate)),
         sends_audio: audio.is_some_and(|it| it.transport.receive),
         sends_video: video.is_some_and(|it| it.transport.receive),
         tones_in_sound: audio
             .is_some_and(|it| it.transport.receive && it.telephone_event.is_none()),
+    }
+}
+
+fn video_format(stream: &VideoStream, picture: VideoCap, our_bitrate: Option<u64>) -> VideoFormat {
+    // The peer's bandwidth is of the line, headers included.
+    let line = stream.transport.bandwidth.map(|it| it * 9 / 10);
+    let limits = [Some(stream.limits.max_bitrate), line, our_bitrate];
+    let bitrate = limits.into_iter().flatten().min().unwrap_or(u64::from(u32::MAX));
+    VideoFormat {
+        codec: stream.codec,
+        width: u32::from(picture.width),
+        height: u32::from(picture.height),
+        fps: u32::from(picture.fps),
+        bitrate: u32::try_from(bitrate).unwrap_or(u32::MAX),
+        single_nal: stream.codec == VideoCodec::H264 && stream.packetization_mode == 0,
     }
 }
 

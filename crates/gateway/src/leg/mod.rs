@@ -3,6 +3,7 @@
 mod admission;
 mod codes;
 mod dialled;
+mod floor;
 mod keys;
 mod line;
 mod media;
@@ -11,6 +12,7 @@ mod prompt;
 mod reception;
 mod remote;
 mod route;
+mod wire;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -227,7 +229,7 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
             (Entry::In(meeting), Role::default(), Some(other))
         }
     };
-    let (seat, layout) = match &entry {
+    let (mut seat, layout) = match &entry {
         Entry::In(meeting) | Entry::Ask { meeting, .. } => {
             (shared.conference.seat_leg(meeting)?, shared.layout_of(meeting))
         }
@@ -237,12 +239,16 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
     let over = trunk.as_ref().map(|it| &it.trunk);
     let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
     let rules = shared.media.over(over);
-    let mut session = Session::new(&seat, address, &rules, call.secure, bandwidth);
-    let caller = Caller::of(call, role, layout);
+    if media::asks_for_content(call.offer.as_deref()) {
+        seat.add_content();
+    }
+    let mut session = Session::new(&mut seat, address, &rules, call.secure, bandwidth);
+    let mut caller = Caller::of(call, role, layout);
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;
-            let mut leg = seat.start(agreed.media, agreed.format)?;
+            caller.speaks(session.spoken());
+            let mut leg = seat.start(agreed.media, agreed.format, agreed.content)?;
             let waiting = match &entry {
                 Entry::In(meeting) => line::enter(shared, &mut leg, meeting, &caller).await?,
                 Entry::Ask { .. } | Entry::Reception => None,
@@ -349,7 +355,8 @@ async fn late_answer(mut call: Call, session: &mut Session, seat: LegSeat) -> Op
     };
     let started = match answer.map(|answer| session.complete(&answer)) {
         Some(Ok(Some(agreed))) => {
-            seat.start(agreed.media, agreed.format).map_err(|error| error.to_string())
+            let leg = seat.start(agreed.media, agreed.format, agreed.content);
+            leg.map_err(|error| error.to_string())
         }
         Some(Err(error)) => Err(error.to_string()),
         Some(Ok(None)) | None => Err("there was no answer to our offer".to_owned()),

@@ -70,12 +70,15 @@ impl Line {
         if self.leg.can_join(meeting) {
             return Ok(());
         }
-        let seat = self.shared.conference.seat_leg(meeting)?;
+        let mut seat = self.shared.conference.seat_leg(meeting)?;
+        if self.session.shares() {
+            seat.add_content();
+        }
         let bandwidth = [seat.bandwidth(), over.and_then(|it| it.kbps).map(Bandwidth::kilobits)];
-        self.session.sit(&seat, &self.shared.media.over(over), bandwidth);
+        self.session.sit(&mut seat, &self.shared.media.over(over), bandwidth);
         let answer = self.handle.re_invite(self.session.offer()).await?;
         let agreed = self.session.complete(&answer)?.ok_or(Refused::NoAnswer)?;
-        self.leg = seat.start(agreed.media, agreed.format)?;
+        self.leg = seat.start(agreed.media, agreed.format, agreed.content)?;
         self.shown_again = Some(Instant::now() + READY);
         tracing::debug!(peer = %self.leg.peer(), "a room system sits at its meeting now");
         Ok(())

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use conference::telephony::Ladder;
 use rsipstack::EndpointBuilder;
 use rsipstack::dialog::DialogId;
 use rsipstack::dialog::dialog_layer::DialogLayer;
@@ -18,10 +19,12 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::core::CallCore;
 use super::error::StartError;
 use super::incoming::Incoming;
+use super::ladder::Inspector;
 use super::limit::{Limiter, RateLimit};
 use super::locate::Locator;
 use super::register::{Flow, Register};
@@ -30,6 +33,9 @@ use super::{Transport, dispatch, ingress, stream};
 
 /// Calls that wait to be taken by the owner of the endpoint; more are refused with 503.
 const INCOMING: usize = 64;
+
+/// How often is looked for calls that are over.
+const LADDERS_EVERY: Duration = Duration::from_secs(1);
 
 /// A source may send this many times its request limit in packets: ACKs, answers, keep-alives.
 const PACKETS_PER_REQUEST: u32 = 10;
@@ -98,6 +104,8 @@ pub struct SipConfig {
     pub domains: Vec<String>,
     /// Who keeps what registers; without it nobody can.
     pub registers: Option<mpsc::Sender<Register>>,
+    /// Who keeps what was said in calls; without it nothing is written down.
+    pub ladders: Option<mpsc::Sender<Ladder>>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -114,6 +122,7 @@ impl Default for SipConfig {
             name_servers: Vec::new(),
             domains: Vec::new(),
             registers: None,
+            ladders: None,
             limits: Limits::default(),
         }
     }
@@ -263,11 +272,17 @@ impl SipEndpoint {
         if bound.udp.is_empty() {
             layer.add_transport(unused_udp(announced, &bound).await?);
         }
-        let library = EndpointBuilder::new()
+        let mut builder = EndpointBuilder::new();
+        builder
             .with_transport_layer(layer)
             .with_cancel_token(stop.child_token())
-            .with_user_agent(&config.user_agent)
-            .build();
+            .with_user_agent(&config.user_agent);
+        if let Some(keeper) = config.ladders {
+            let inspector = Inspector::new(announced, bound.local());
+            builder.with_inspector(Box::new(inspector.clone()));
+            tokio::spawn(hand_over(inspector, keeper, stop.child_token()));
+        }
+        let library = builder.build();
         let transactions =
             library.incoming_transactions().map_err(|error| StartError::Stack(error.into()))?;
         let (incoming, receiver) = mpsc::channel(INCOMING);
@@ -324,6 +339,24 @@ impl SipEndpoint {
 impl Drop for SipEndpoint {
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+/// Gives calls that are over to who keeps them; when the endpoint stops, all.
+async fn hand_over(inspector: Inspector, keeper: mpsc::Sender<Ladder>, stop: CancellationToken) {
+    loop {
+        let stopped = tokio::time::timeout(LADDERS_EVERY, stop.cancelled()).await.is_ok();
+        let over = match stopped {
+            true => inspector.ladders().take_all(Instant::now()),
+            false => inspector.ladders().take_over(Instant::now()),
+        };
+        let lost = over.into_iter().filter(|it| keeper.try_send(it.clone()).is_err()).count();
+        if lost > 0 {
+            debug!(lost, "what was said in calls is not kept");
+        }
+        if stopped {
+            return;
+        }
     }
 }
 

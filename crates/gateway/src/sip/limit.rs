@@ -26,14 +26,20 @@ impl RateLimit {
     }
 }
 
+/// One source's measure.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(super) struct Bucket {
     tokens: f64,
     filled: Instant,
 }
 
 impl Bucket {
-    fn take(&mut self, limit: RateLimit, now: Instant) -> bool {
+    pub(super) fn full(limit: RateLimit, now: Instant) -> Self {
+        Self { tokens: f64::from(limit.burst), filled: now }
+    }
+
+    /// Whether there is something left, which is one less then.
+    pub(super) fn take(&mut self, limit: RateLimit, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;
         self.tokens =
@@ -67,7 +73,7 @@ impl Limiter {
     /// Whether `source` may do one more thing.
     pub(super) fn allow(&mut self, source: IpAddr, now: Instant) -> bool {
         let limit = self.limit;
-        let full = Bucket { tokens: f64::from(limit.burst), filled: now };
+        let full = Bucket::full(limit, now);
         let source = types::client_network(source);
         if !self.sources.contains_key(&source) && self.sources.len() >= MAX_SOURCES {
             self.sources.retain(|_, bucket| !bucket.is_full(limit, now));

@@ -21,6 +21,7 @@ pub mod fuzz;
 mod incoming;
 mod info;
 mod ingress;
+mod ladder;
 mod limit;
 mod locate;
 mod proof;
@@ -68,6 +69,11 @@ impl Transport {
             Self::Tcp => rsipstack::sip::Transport::Tcp,
             Self::Tls => rsipstack::sip::Transport::Tls,
         }
+    }
+
+    /// `None`: none of ours.
+    fn of(wire: rsipstack::sip::Transport) -> Option<Self> {
+        [Self::Udp, Self::Tcp, Self::Tls].into_iter().find(|it| it.wire() == wire)
     }
 
     fn sip_addr(self, address: SocketAddr) -> rsipstack::transport::SipAddr {

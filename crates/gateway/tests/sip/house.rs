@@ -14,7 +14,7 @@ use mcu::{Mcu, McuConfig};
 use room::{Act, Actor, Command};
 use sdp::{SrtpPolicy, VideoCap};
 use sfu::driver::{PortRange, ShardConfig};
-use types::{Identity, LegLayout, MeetingId};
+use types::{Identity, LegLayout, MeetingId, TrackSource};
 
 use crate::bridge::{PATIENCE, SDP, config, loopback};
 use crate::kept::keeper;
@@ -33,6 +33,9 @@ fn codes() -> Codes {
     ];
     Codes::new(codes.map(|(control, keys)| (control, keys.parse().unwrap()))).unwrap()
 }
+
+/// Where its media are, whatever it announces: nobody else's are there.
+pub const MEDIA: Ipv4Addr = Ipv4Addr::new(127, 45, 0, 1);
 
 /// A gateway with one meeting, `board`.
 pub struct House {
@@ -74,7 +77,7 @@ impl House {
         let mut settings = MeetingSettings::open(meeting.clone());
         change(&mut settings);
         let directory = Arc::new(Directory::new([settings], false));
-        let ports = PortRange::new(Ipv4Addr::new(127, 45, 0, 1).into(), 29_000, 29_900);
+        let ports = PortRange::new(MEDIA.into(), 29_000, 29_900);
         let conference = Conference::new(directory, vec![shard.unwrap()], Arc::new(mcu), ports);
         let gateway = GatewayConfig {
             sip: SipConfig { name_servers, ..config() },
@@ -139,6 +142,27 @@ impl House {
         };
         let found = tokio::time::timeout(PATIENCE, look).await;
         found.unwrap_or_else(|_| panic!("never: {what}"))
+    }
+
+    /// Waits until so many screens are shared: by whom.
+    pub async fn screens(&self, count: usize) -> Vec<Identity> {
+        let look = async {
+            loop {
+                let meeting = self.conference.find(&self.meeting).unwrap();
+                let people = meeting.snapshot().await.unwrap().participants;
+                let shares = people.iter().filter(|it| {
+                    let mut tracks = it.tracks.iter();
+                    tracks.any(|it| it.info.source == TrackSource::ScreenShare)
+                });
+                let shares: Vec<Identity> = shares.map(|it| it.identity.clone()).collect();
+                if shares.len() == count {
+                    return shares;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, look).await;
+        found.unwrap_or_else(|_| panic!("not {count} screens"))
     }
 
     pub async fn act(&self, act: Act) {

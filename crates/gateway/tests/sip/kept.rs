@@ -7,8 +7,9 @@ use conference::kept::Keeper;
 use conference::people::{CodeSecret, Vault, VaultError};
 use conference::store::{
     Act, AuditEntry, AuditQuery, Change, Figures, History, HistoryQuery, HistoryRetention,
-    HistoryRow, Kind, LegCall, List, Record, Records, Run, Stay, Store, StoreError,
+    HistoryRow, Kind, LadderQuery, LegCall, List, Record, Records, Run, Stay, Store, StoreError,
 };
+use conference::telephony::{Ladder, LadderHead};
 use types::{RecordId, Timestamp};
 
 /// A keeper of these records, each with its kind, its id and its body.
@@ -87,6 +88,14 @@ impl History for Shelf {
 
     async fn legs(&self, _: &HistoryQuery) -> Result<Vec<LegCall>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn ladders(&self, _: &LadderQuery) -> Result<Vec<LadderHead>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn ladder(&self, _: &RecordId) -> Result<Option<Ladder>, StoreError> {
+        Ok(None)
     }
 
     async fn figures(

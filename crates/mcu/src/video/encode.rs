@@ -22,8 +22,8 @@ pub(super) struct CompositionKey {
     pub(super) layout: Layout,
     /// Who is not to be seen, if they would be seen otherwise.
     pub(super) exclude: Option<SourceId>,
-    /// Whether shared screens are seen.
-    pub(super) screens: bool,
+    /// Shared screens are not to be seen.
+    pub(super) no_screens: bool,
     /// Over whose picture a message stands: it is for that viewer alone.
     pub(super) message: Option<SinkId>,
 }

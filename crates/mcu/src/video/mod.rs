@@ -46,6 +46,8 @@ pub(crate) struct VideoControl {
     compositions: HashMap<CompositionKey, Running>,
     /// Who speaks, then who spoke before: each once, and none that is gone.
     spoke: VecDeque<SourceId>,
+    screens: Vec<SourceId>,
+    /// The one among them that stands out.
     screen: Option<SourceId>,
     scenes: u64,
 }
@@ -56,14 +58,13 @@ struct Source {
     slot: Arc<Slot>,
     task: Option<TaskHandle>,
     tile: (u32, u32),
-    is_screen: bool,
 }
 
 struct Sink {
     format: VideoFormat,
     layout: Layout,
     exclude: Option<SourceId>,
-    screens: bool,
+    no_screens: bool,
     message: Option<Arc<str>>,
     watches: Option<CompositionKey>,
     sink: Arc<Mutex<VideoSink>>,
@@ -93,6 +94,7 @@ impl VideoControl {
             sinks: BTreeMap::new(),
             compositions: HashMap::new(),
             spoke: VecDeque::new(),
+            screens: Vec::new(),
             screen: None,
             scenes: 0,
         }
@@ -103,7 +105,7 @@ impl VideoControl {
         let source = self.sources.entry(id).or_insert_with(|| {
             *arrivals += 1;
             let slot = Arc::new(Slot::new(name));
-            Source { arrival: *arrivals, slot, task: None, tile: (0, 0), is_screen: false }
+            Source { arrival: *arrivals, slot, task: None, tile: (0, 0) }
         });
         source.slot.rename(name);
         source
@@ -140,14 +142,6 @@ impl VideoControl {
         self.rebuild();
     }
 
-    pub(crate) fn mark_screen(&mut self, id: SourceId) {
-        if let Some(source) = self.sources.get_mut(&id)
-            && !std::mem::replace(&mut source.is_screen, true)
-        {
-            self.rebuild();
-        }
-    }
-
     pub(crate) fn rename(&mut self, id: SourceId, name: &str) {
         if let Some(source) = self.sources.get(&id) {
             source.slot.rename(name);
@@ -180,9 +174,9 @@ impl VideoControl {
         lane: LaneTx,
     ) {
         let sink = Arc::new(Mutex::new(VideoSink::new(number, lane)));
-        let (screens, message) = (true, None);
-        self.sinks
-            .insert(id, Sink { format, layout, exclude, screens, message, watches: None, sink });
+        let (watches, no_screens, message) = (None, false, None);
+        let sink = Sink { format, layout, exclude, no_screens, message, watches, sink };
+        self.sinks.insert(id, sink);
         self.rebuild();
     }
 
@@ -193,14 +187,6 @@ impl VideoControl {
             self.rekey(id, old, CompositionKey { format, layout, ..old });
         }
         self.rebuild();
-    }
-
-    pub(crate) fn show_screens(&mut self, id: SinkId, shown: bool) {
-        if let Some(sink) = self.sinks.get_mut(&id)
-            && std::mem::replace(&mut sink.screens, shown) != shown
-        {
-            self.rebuild();
-        }
     }
 
     pub(crate) fn set_message(&mut self, id: SinkId, message: Option<&str>) {
@@ -254,9 +240,16 @@ impl VideoControl {
         self.rebuild();
     }
 
-    pub(crate) fn set_screen(&mut self, screen: Option<SourceId>) {
-        if self.screen != screen {
-            self.screen = screen;
+    pub(crate) fn set_screens(&mut self, screens: Vec<SourceId>, foremost: Option<SourceId>) {
+        if self.screens != screens || self.screen != foremost {
+            (self.screens, self.screen) = (screens, foremost);
+            self.rebuild();
+        }
+    }
+
+    pub(crate) fn hide_screens(&mut self, id: SinkId, hide: bool) {
+        let Some(sink) = self.sinks.get_mut(&id) else { return };
+        if std::mem::replace(&mut sink.no_screens, hide) != hide {
             self.rebuild();
         }
     }
@@ -294,17 +287,15 @@ impl VideoControl {
     /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
     /// that holds see the same tiles, and share the encode.
     fn key(&self, order: &[SourceId], id: SinkId, sink: &Sink) -> CompositionKey {
-        let everybody = CompositionKey {
-            format: sink.format,
-            layout: sink.layout,
-            exclude: None,
-            screens: sink.screens || !self.sources.values().any(|it| it.is_screen),
-            message: sink.message.as_ref().map(|_| id),
-        };
+        let (format, layout) = (sink.format, sink.layout);
+        let single = matches!(layout, Layout::Single(_));
+        let no_screens = sink.no_screens && !single && !self.screens.is_empty();
+        let message = sink.message.as_ref().map(|_| id);
+        let everybody = CompositionKey { format, layout, exclude: None, no_screens, message };
         let Some(own) = sink.exclude.filter(|it| self.sources.contains_key(it)) else {
             return everybody;
         };
-        if matches!(sink.layout, Layout::Single(_)) {
+        if single {
             return everybody;
         }
         let places = self.places(&self.scene(order, &everybody), &everybody);
@@ -315,14 +306,14 @@ impl VideoControl {
     fn scene(&self, order: &[SourceId], key: &CompositionKey) -> Scene {
         let seen = |id: SourceId| match key.layout {
             Layout::Single(only) => id == only,
-            Layout::Grid | Layout::Speaker => Some(id) != key.exclude,
+            Layout::Grid | Layout::Speaker => {
+                Some(id) != key.exclude && !(key.no_screens && self.screens.contains(&id))
+            }
         };
         let sources: Vec<(SourceId, Arc<Slot>)> = order
             .iter()
             .filter(|id| seen(**id))
-            .filter_map(|id| Some((*id, self.sources.get(id)?)))
-            .filter(|(_, source)| key.screens || !source.is_screen)
-            .map(|(id, source)| (id, source.slot.clone()))
+            .filter_map(|id| Some((*id, self.sources.get(id)?.slot.clone())))
             .collect();
         let is_there = |id: &SourceId| sources.iter().any(|it| it.0 == *id);
         let foremost = self.screen.iter().chain(&self.spoke).copied().filter(is_there).collect();

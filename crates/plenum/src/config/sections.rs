@@ -174,7 +174,7 @@ section! {
     ["rtp"] pub struct Rtp {
         /// The first UDP port.
         port_min: u16 [1024..=65535] = 20000;
-        /// The last UDP port. A call takes four.
+        /// The last UDP port. A call takes four, and four more with content of a second picture.
         port_max: u16 [1024..=65535] = 29999;
     }
 }
@@ -200,6 +200,9 @@ section! {
         /// Days for which the figures of participants' networks are kept, one row for each
         /// participant every ten seconds.
         figures_days: u16 [1..=36_500] = 30;
+        /// Days for which the SIP messages of calls are kept after their end, without passwords,
+        /// media keys and PINs.
+        ladder_days: u16 [1..=36_500] = 14;
     }
 }
 

@@ -61,6 +61,13 @@ impl ReceiverStats {
         self.last_sr = Some((info.ntp, now));
     }
 
+    /// Interarrival jitter (RFC 3550 section 6.4.1).
+    #[must_use]
+    pub fn jitter(&self) -> Duration {
+        let ticks = u64::from(self.jitter >> 4);
+        Duration::from_micros(ticks * 1_000_000 / u64::from(self.clock_rate.max(1)))
+    }
+
     /// The block for the next report. The fraction lost covers what came since the last call.
     pub fn report(&mut self, now: Instant) -> ReportBlock {
         let expected = self

@@ -38,11 +38,11 @@ impl LegIo {
 
     pub(super) fn add(&mut self, registry: &Registry, peer: PeerId, sockets: LegSockets) {
         let LegSockets { audio, video } = sockets;
-        let Pair { rtp, rtcp } = audio;
-        let sound = [(LegPort::AudioRtp, rtp), (LegPort::AudioRtcp, rtcp)];
+        let sound =
+            audio.map(|Pair { rtp, rtcp }| [(LegPort::AudioRtp, rtp), (LegPort::AudioRtcp, rtcp)]);
         let Pair { rtp, rtcp } = video;
         let picture = [(LegPort::VideoRtp, rtp), (LegPort::VideoRtcp, rtcp)];
-        for (port, socket) in sound.into_iter().chain(picture) {
+        for (port, socket) in sound.into_iter().flatten().chain(picture) {
             let token = Token(self.next);
             self.next += 1;
             let mut source = SourceFd(&socket.as_raw_fd());

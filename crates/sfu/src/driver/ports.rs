@@ -2,16 +2,27 @@
 //! (RFC 3550 section 11).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use udp::{Purpose, Socket};
 
-/// The four ports of a leg. Dropping them closes them.
+/// The ports of a leg: four, or two where it has a picture alone. Dropping them closes them.
 #[derive(Debug)]
 pub struct LegSockets {
-    pub(super) audio: Pair,
+    pub(super) audio: Option<Pair>,
     pub(super) video: Pair,
+}
+
+/// One port for floor control over UDP, and the same one for TCP.
+#[derive(Debug)]
+pub struct FloorSockets {
+    /// For datagrams.
+    pub udp: UdpSocket,
+    /// For a connection.
+    pub tcp: TcpListener,
+    /// The port.
+    pub port: u16,
 }
 
 #[derive(Debug)]
@@ -22,8 +33,8 @@ pub(super) struct Pair {
 
 impl LegSockets {
     /// Ports for sound: RTP, RTCP.
-    pub fn audio_ports(&self) -> (u16, u16) {
-        self.audio.ports()
+    pub fn audio_ports(&self) -> Option<(u16, u16)> {
+        self.audio.as_ref().map(Pair::ports)
     }
 
     /// Ports for the picture: RTP, RTCP.
@@ -68,16 +79,42 @@ impl PortRange {
     /// # Errors
     /// [`NoPorts`].
     pub fn bind_leg(&self) -> Result<LegSockets, NoPorts> {
-        Ok(LegSockets { audio: self.bind_pair()?, video: self.bind_pair()? })
+        Ok(LegSockets { audio: Some(self.bind_pair()?), video: self.bind_pair()? })
+    }
+
+    /// Binds the ports of a leg that has a picture alone.
+    ///
+    /// # Errors
+    /// [`NoPorts`].
+    pub fn bind_picture(&self) -> Result<LegSockets, NoPorts> {
+        Ok(LegSockets { audio: None, video: self.bind_pair()? })
+    }
+
+    /// Binds a port for floor control.
+    ///
+    /// # Errors
+    /// [`NoPorts`].
+    pub fn bind_floor(&self) -> Result<FloorSockets, NoPorts> {
+        self.bind(|port| {
+            let at = SocketAddr::new(self.ip, port);
+            let (udp, tcp) = (UdpSocket::bind(at)?, TcpListener::bind(at)?);
+            udp.set_nonblocking(true)?;
+            tcp.set_nonblocking(true)?;
+            Ok(FloorSockets { udp, tcp, port })
+        })
     }
 
     fn bind_pair(&self) -> Result<Pair, NoPorts> {
+        self.bind(|port| self.bind_at(port))
+    }
+
+    fn bind<T>(&self, at: impl Fn(u16) -> io::Result<T>) -> Result<T, NoPorts> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for _ in 0..self.pairs {
             let pair = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
             let port = u32::from(self.first) + 2 * pair;
-            match self.bind_at(port as u16) {
-                Ok(pair) => return Ok(pair),
+            match at(port as u16) {
+                Ok(bound) => return Ok(bound),
                 Err(error) => last = error,
             }
         }
@@ -100,12 +137,16 @@ mod tests {
         let first = range.bind_leg().unwrap();
         assert_eq!(
             (first.audio_ports(), first.video_ports()),
-            ((23_002, 23_003), (23_004, 23_005))
+            (Some((23_002, 23_003)), (23_004, 23_005))
         );
         let second = range.bind_leg().unwrap();
-        assert_eq!(second.audio_ports(), (23_006, 23_007));
+        assert_eq!(second.audio_ports(), Some((23_006, 23_007)));
         assert!(range.bind_leg().is_err());
         drop(first);
         assert_eq!(range.bind_leg().unwrap().video_ports().0 % 2, 0);
+        assert_eq!(range.bind_picture().unwrap().audio_ports(), None);
+        let floor = range.bind_floor().unwrap();
+        let ports = [floor.udp.local_addr().unwrap(), floor.tcp.local_addr().unwrap()];
+        assert_eq!(ports.map(|it| it.port()), [floor.port; 2]);
     }
 }

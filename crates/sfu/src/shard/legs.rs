@@ -9,6 +9,7 @@ use rtp::payload::audio::Tone;
 use types::{Codec, MediaKind, PeerId, TrackId};
 
 use super::Shard;
+use super::leg_figures::LegFigures;
 use super::untouched::Untouched;
 use crate::command::{CloseReason, Command, LegPath, Origin, PeerEvent, PeerEvents};
 use crate::core::SinkId;
@@ -54,6 +55,7 @@ pub(super) struct Entry {
     flowing: [Option<Codec>; 2],
     forwardable: Option<bool>,
     counted: Counted,
+    figures: LegFigures,
 }
 
 /// What of a leg's counters stands in the shard's already.
@@ -81,6 +83,17 @@ impl Feed {
 pub(super) enum Fed {
     Leg(PeerId, MediaKind),
     Track(TrackId),
+}
+
+impl Legs {
+    /// Which leg sends a track, raw or public: a room system's second picture comes by a leg of its
+    /// own, while the one that it joined with publishes it.
+    fn sender_of(&self, track: TrackId) -> Option<PeerId> {
+        let mirrored = self.mirrors.iter().find(|(_, public)| **public == track);
+        let raw = mirrored.map_or(track, |(raw, _)| *raw);
+        let mut entries = self.entries.iter();
+        entries.find(|(_, it)| it.tracks.contains(&Some(raw))).map(|(peer, _)| *peer)
+    }
 }
 
 impl Entry {
@@ -201,6 +214,7 @@ impl Shard {
             flowing: [None; 2],
             forwardable: None,
             counted: Counted::default(),
+            figures: LegFigures::default(),
         };
         self.legs.entries.insert(peer, entry);
         self.mark_dirty(peer);
@@ -273,7 +287,8 @@ impl Shard {
         if made {
             entry.events.event(peer, PeerEvent::TrackNeedsKeyFrame(track));
         } else {
-            self.ask_leg(peer, now);
+            let owner = self.legs.sender_of(track).unwrap_or(peer);
+            self.ask_leg(owner, now);
         }
         true
     }
@@ -288,6 +303,9 @@ impl Shard {
         let Some(entry) = self.legs.entries.get_mut(&peer) else { return };
         entry.timeout = None;
         entry.leg.handle_timeout(now);
+        if let Some(figures) = entry.figures.take(now, entry.leg.counters()) {
+            entry.events.event(peer, PeerEvent::Network(figures));
+        }
         self.count_leg(peer);
         self.poll_leg(peer, now);
     }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use conference::store::{
-    Direction, Figures, History, HistoryCursor, HistoryQuery, HistoryRetention, HistoryRow,
-    LegCall, Run, SERVER_STOPPED, Side, Stay,
+    CallMedia, Direction, Figures, History, HistoryCursor, HistoryQuery, HistoryRetention,
+    HistoryRow, LadderQuery, LegCall, Run, SERVER_STOPPED, Side, Stay,
 };
+use conference::telephony::{Ladder, LadderHead, LadderMessage};
 use types::{Identity, MeetingId, ParticipantKind, RecordId, Timestamp};
 
 use crate::kit::{Database, NOW, id};
@@ -59,7 +60,58 @@ fn leg(name: &str, stay: Option<&Stay>, started_at: Timestamp) -> LegCall {
         ended_at: None,
         cause: String::new(),
         ended_by: None,
+        call: String::new(),
+        rule: String::new(),
+        media: CallMedia::default(),
     }
+}
+
+fn ladder(name: &str, call: &str, began_at: Timestamp) -> Ladder {
+    let message = LadderMessage {
+        at_us: began_at.0 * 1_000,
+        sent: true,
+        peer: "[2001:db8::5]:5060".parse().unwrap(),
+        local: "[2001:db8::1]:5060".parse().unwrap(),
+        transport: "tls".to_owned(),
+        text: "SIP/2.0 486 Занято\r\n\r\n\0".to_owned(),
+    };
+    let head = LadderHead {
+        id: id(name),
+        call: call.to_owned(),
+        began_at,
+        ended_at: began_at,
+        peer: message.peer.to_string(),
+        outcome: "486".to_owned(),
+    };
+    Ladder { head, messages: vec![message], left_out: 3 }
+}
+
+pub async fn what_was_said_in_calls_is_found_by_call_and_goes(database: &Database) {
+    let store = database.open().await;
+    let kept: Vec<Ladder> =
+        (0..5).map(|it| ladder(&format!("d{it}"), ["a@b", "c"][it % 2], at(it as i64))).collect();
+    let rows: Vec<HistoryRow> = kept.iter().cloned().map(HistoryRow::Ladder).collect();
+    store.write_history(&rows, at(9)).await.unwrap();
+    let list = |call: Option<&str>, after, limit| LadderQuery {
+        call: call.map(str::to_owned),
+        after,
+        limit,
+    };
+    let names = |heads: &[LadderHead]| -> Vec<String> {
+        heads.iter().map(|it| it.id.to_string()).collect()
+    };
+    let first = store.ladders(&list(None, None, 3)).await.unwrap();
+    assert_eq!(names(&first), ["d4", "d3", "d2"]);
+    let after = first.last().map(HistoryCursor::after_ladder);
+    assert_eq!(names(&store.ladders(&list(None, after, 9)).await.unwrap()), ["d1", "d0"]);
+    assert_eq!(names(&store.ladders(&list(Some("c"), None, 9)).await.unwrap()), ["d3", "d1"]);
+    assert_eq!(store.ladder(&id("d1")).await.unwrap().as_ref(), Some(&kept[1]));
+    assert_eq!(store.ladder(&id("nobody")).await.unwrap(), None);
+    let retention =
+        HistoryRetention { ended_before: at(0), figures_before: at(0), ladders_before: at(3) };
+    assert_eq!(store.trim_history(retention).await.unwrap(), 3);
+    assert_eq!(names(&store.ladders(&list(None, None, 9)).await.unwrap()), ["d4", "d3"]);
+    store.close().await;
 }
 
 fn figures(at: Timestamp) -> Figures {
@@ -100,6 +152,15 @@ pub async fn rows_are_written_anew_until_they_end(database: &Database) {
         cause: "hung_up".to_owned(),
         direction: Direction::Outgoing,
         codecs: "opus, h264".to_owned(),
+        call: "a@b".to_owned(),
+        rule: "To the board".to_owned(),
+        media: CallMedia {
+            loss_in: Some(3),
+            jitter_ms: Some(12),
+            bit_rate_in: Some(5_000_000_000),
+            mos: Some(431),
+            ..CallMedia::default()
+        },
         ..leg("l", Some(&anna), at(2))
     };
     let rows = [
@@ -223,7 +284,11 @@ pub async fn old_history_goes(database: &Database) {
         rows.extend([HistoryRow::Run(run), HistoryRow::Stay(stay)]);
     }
     store.write_history(&rows, at(9999)).await.unwrap();
-    let retention = HistoryRetention { ended_before: at(2001), figures_before: at(2400) };
+    let retention = HistoryRetention {
+        ended_before: at(2001),
+        figures_before: at(2400),
+        ladders_before: at(0),
+    };
     // 1000 runs and stays have ended before that; figures go by their own time.
     assert_eq!(store.trim_history(retention).await.unwrap(), 2400 + 1000 + 1000);
     assert_eq!(store.trim_history(retention).await.unwrap(), 0);

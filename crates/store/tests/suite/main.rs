@@ -58,6 +58,7 @@ stories![
     history::lists_are_filtered,
     history::what_a_crash_left_open_is_ended,
     history::old_history_goes,
+    history::what_was_said_in_calls_is_found_by_call_and_goes,
     history::a_page_of_a_hundred_thousand_rows_is_quick,
     backup::a_backup_is_restored_into_either_database,
     backup::a_backup_is_of_one_time,

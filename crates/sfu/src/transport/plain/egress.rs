@@ -22,6 +22,7 @@ pub struct Egress {
     pub stats: SenderStats,
     last_sent: Option<Instant>,
     pub sent: u64,
+    pub sent_bytes: u64,
     pub unsent: u64,
     pub remote_lost: i32,
 }
@@ -37,6 +38,7 @@ impl Egress {
             stats: SenderStats::new(clock_rate),
             last_sent: None,
             sent: 0,
+            sent_bytes: 0,
             unsent: 0,
             remote_lost: 0,
         }
@@ -74,8 +76,10 @@ impl Egress {
         let capture = packet.capture.unwrap_or(packet.arrival);
         self.stats.on_packet(header.timestamp, packet.payload.len(), capture);
         self.last_sent = Some(now);
+        let packet = header.packet(&packet.payload);
         self.sent += 1;
-        Some(header.packet(&packet.payload))
+        self.sent_bytes += packet.len() as u64;
+        Some(packet)
     }
 
     /// What to report of us, if we are a sender.

@@ -28,6 +28,8 @@ const MAX_CAPTURE_GAP: Duration = Duration::from_secs(10);
 const MAX_CLOCK_JUMP: Duration = Duration::from_secs(2);
 /// The level of H.264 that browsers say they take: 3.1, as in `42e01f`.
 const BROWSERS_LEVEL: u8 = 31;
+/// Bytes of RTP's fixed header.
+const RTP_HEADER: usize = 12;
 /// Ticks a second of the tones that we give on.
 const TONE_CLOCK: u64 = 8000;
 
@@ -70,6 +72,7 @@ pub struct Ingress {
     tones: ToneReader,
     pub pictures: Pictures,
     received: u64,
+    received_bytes: u64,
     lost_before: i64,
 }
 
@@ -114,6 +117,7 @@ impl Ingress {
             tones: ToneReader::new(),
             pictures: Pictures::new(BROWSERS_LEVEL),
             received: 0,
+            received_bytes: 0,
             lost_before: 0,
         }
     }
@@ -145,6 +149,7 @@ impl Ingress {
             self.report = None;
         }
         self.received += 1;
+        self.received_bytes += (RTP_HEADER + packet.payload.len()) as u64;
         if replaced {
             shared.push(Event::BeginsAnew(self.kind));
         }
@@ -187,6 +192,15 @@ impl Ingress {
 
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Of the source that sends now.
+    pub fn jitter(&self) -> Duration {
+        self.source.as_ref().map_or(Duration::ZERO, |it| it.stats.jitter())
     }
 
     pub fn lost(&self) -> i64 {

@@ -205,8 +205,14 @@ pub struct StreamCounters {
     pub received: u64,
     /// Those that are missing, as RTCP counts it; negative with duplicates.
     pub lost: i64,
+    /// Their bytes, headers included.
+    pub received_bytes: u64,
+    /// Interarrival jitter of what the peer sends (RFC 3550 section 6.4.1).
+    pub jitter: Duration,
     /// RTP packets sent.
     pub sent: u64,
+    /// Their bytes, headers included.
+    pub sent_bytes: u64,
     /// Packets to send that could not be: on hold, no address known, of another codec than agreed.
     pub unsent: u64,
     /// Share of our packets that the peer lost lately by its reports, 0..1.
@@ -243,6 +249,8 @@ pub struct Leg {
     video: Stream,
     shared: Shared,
     said_silent: bool,
+    /// Silence means nothing.
+    may_be_silent: bool,
     closed: bool,
 }
 
@@ -337,10 +345,18 @@ impl Leg {
                 queue: Vec::new(),
             },
             said_silent: false,
+            may_be_silent: false,
             closed: false,
         };
         leg.update(media, now)?;
         Ok(leg)
+    }
+
+    /// Its peer sends now and then, as with a second picture: however long nothing is heard, it is
+    /// not gone.
+    pub fn allow_silence(mut self) -> Self {
+        self.may_be_silent = true;
+        self
     }
 
     /// The media were agreed on anew (hold, resume, codec, address, keys). Our SSRCs and numbers go
@@ -459,6 +475,7 @@ impl Leg {
 
     fn silent_at(&self) -> Option<Instant> {
         let may_send = self.audio.receives() || self.video.receives();
-        (may_send && !self.said_silent).then_some(self.shared.heard + SILENCE)
+        let counts = may_send && !self.said_silent && !self.may_be_silent;
+        counts.then_some(self.shared.heard + SILENCE)
     }
 }

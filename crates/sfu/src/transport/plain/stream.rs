@@ -369,7 +369,10 @@ impl Stream {
         StreamCounters {
             received: self.ingress.received(),
             lost: self.ingress.lost(),
+            received_bytes: self.ingress.received_bytes(),
+            jitter: self.ingress.jitter(),
             sent: self.egress.sent,
+            sent_bytes: self.egress.sent_bytes,
             unsent: self.egress.unsent,
             remote_loss: self.egress.stats.loss(),
             remote_lost: self.egress.remote_lost,

@@ -333,6 +333,7 @@ impl Session {
                     egress_loss: stats.egress_loss_fraction.unwrap_or_default(),
                     ingress_loss: stats.ingress_loss_fraction.unwrap_or_default(),
                     rtt_ms: stats.rtt.map(|rtt| rtt.as_millis() as u32),
+                    ..NetworkFigures::default()
                 }));
             }
             _ => {}
