@@ -83,14 +83,17 @@ fn each_code_does_what_the_screen_says_however_keys_are_told() {
         (gone && Picture::read(&picture).share(RED, WHOLE) > 0.7).then_some(())
     });
 
-    // By INFO, in a picture that is composed anyway. Whoever has the host's PIN comes in nevertheless.
-    let mut caller = Caller::new(&server.dial("board**987654", "udp"), GREEN).with_picture();
+    // It agrees to no telephone events: until it tells a key in INFO its sound is listened to. After a
+    // wrong PIN it is asked for one; whoever has the host's comes in though the meeting is locked.
+    let mut caller = Caller::new(&server.dial("board**111111", "udp"), GREEN).with_picture();
     caller.dial("8");
-    stand(&server, 3);
     let seen = story.file("caller-sees.pgm");
-    // It has agreed to no telephone events: until it tells a key in INFO its sound is listened to.
+    caller_reads(&caller, &seen, "Wrong PIN");
+    caller.sound("987654#");
+    stand(&server, 3);
     caller.sound("*33");
     caller_reads(&caller, &seen, "Hand raised");
+    // By INFO, in a picture that is composed anyway.
     for (code, words) in CODES {
         code.chars().for_each(|key| caller.press(key));
         let words = words.replace("locked", "unlocked").replace("raised", "lowered");

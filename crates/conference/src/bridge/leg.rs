@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec};
 
 use super::rate::Rate;
-use super::source::{VIDEO_LANE, is_muted, is_screen, of_peer, of_track};
+use super::source::{VIDEO_LANE, is_screen, of_peer, of_track};
 use crate::leg::Keys;
 
 /// Packets of sound in a lane to a shard.

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::{self, AdmissionError};
-use conference::{
-    CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting,
-};
+use conference::{CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
