@@ -1,7 +1,9 @@
 //! A room system that does what a test tells it, word for word: SIP over UDP, and one stream of
 //! sound.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +13,7 @@ use codec::{AudioDecoder, AudioEncoder, OpusSettings};
 use types::AudioCodec;
 
 use crate::media::{self, Mark};
+use crate::sight::Sight;
 use crate::wait;
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -68,6 +71,7 @@ pub struct Caller {
     version: u32,
     sound: Arc<Sound>,
     media: Option<JoinHandle<()>>,
+    sight: Option<Sight>,
 }
 
 struct Sound {
@@ -78,6 +82,8 @@ struct Sound {
 
 #[derive(Default)]
 struct State {
+    /// Frames that go out before the tone goes on.
+    keys: VecDeque<Vec<f32>>,
     to: Option<(SocketAddr, AudioCodec)>,
     heard: Vec<i16>,
     packets: u64,
@@ -116,19 +122,37 @@ impl Caller {
             version: 0,
             sound,
             media: None,
+            sight: None,
         }
     }
 
-    /// A session description with these payload types, such as `0 8`, and a direction. It has no
-    /// picture.
+    /// It takes a picture as well.
+    #[must_use]
+    pub fn with_picture(mut self) -> Self {
+        self.sight = Some(Sight::open());
+        self
+    }
+
+    /// Writes the picture that it sees into a file, in grey (PGM).
+    ///
+    /// # Panics
+    /// When it sees none.
+    pub fn picture(&self, file: &Path) {
+        self.sight.as_ref().expect("a room system with a picture").picture(file);
+    }
+
+    /// A session description with these payload types, such as `0 8`, and a direction, which is that of
+    /// the sound: a picture is taken and not sent.
     pub fn sdp(&mut self, formats: &str, direction: &str) -> String {
         self.version += 1;
         let port = self.sound.socket.local_addr().expect("its port").port();
         format!(
             "v=0\r\no=caller 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {formats}\r\na={direction}\r\n\
-             m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n",
-            self.version
+             m=video {} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
+             a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=recvonly\r\n",
+            self.version,
+            self.sight.as_ref().map_or(0, Sight::port),
         )
     }
 
@@ -229,6 +253,15 @@ impl Caller {
         assert_eq!(answer.status(), 200, "{}", answer.0);
     }
 
+    /// Presses keys that are heard in its sound alone, each for 120 ms, in the place of its tone.
+    ///
+    /// # Panics
+    /// When there is no such key.
+    pub fn sound(&mut self, keys: &str) {
+        let frames: Vec<Vec<f32>> = keys.chars().flat_map(key_sound).collect();
+        self.sound.state().keys.extend(frames);
+    }
+
     /// Hangs up.
     ///
     /// # Panics
@@ -326,6 +359,19 @@ impl Drop for Caller {
     }
 }
 
+/// The two tones of a key (ITU-T Q.23) for 120 ms, then 100 ms of silence.
+fn key_sound(key: char) -> Vec<Vec<f32>> {
+    let place = "123A456B789C*0#D".find(key).expect("a key");
+    let [row, column] = [[697, 770, 852, 941][place / 4], [1209, 1336, 1477, 1633][place % 4]];
+    let angle = |hertz: u32, n: usize| {
+        std::f32::consts::TAU * (n as f32 * hertz as f32 / media::RATE as f32).fract()
+    };
+    let tones =
+        (0..6 * FRAME_SAMPLES).map(|n| 0.2 * (angle(row, n).sin() + angle(column, n).sin()));
+    let samples: Vec<f32> = tones.chain(std::iter::repeat_n(0.0, 5 * FRAME_SAMPLES)).collect();
+    samples.chunks(FRAME_SAMPLES).map(<[f32]>::to_vec).collect()
+}
+
 fn codec_of(payload_type: u8) -> Option<AudioCodec> {
     match payload_type {
         0 => Some(AudioCodec::Pcmu),
@@ -348,9 +394,12 @@ fn run(sound: &Sound) {
         if due <= Instant::now() {
             due += FRAME;
             sent += 1;
-            let to = sound.state().to;
+            let (to, key) = {
+                let mut state = sound.state();
+                (state.to, state.keys.pop_front())
+            };
             if let Some((to, codec)) = to {
-                let frame = &frames[sent as usize % frames.len()];
+                let frame = key.as_ref().unwrap_or(&frames[sent as usize % frames.len()]);
                 let packet = packet(&mut encoder, codec, frame, sent);
                 let _ = sound.socket.send_to(&packet, to);
             }

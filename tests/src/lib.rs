@@ -21,6 +21,7 @@ pub mod phone;
 pub mod python;
 pub mod sdk;
 pub mod server;
+pub mod sight;
 pub mod story;
 pub mod token;
 pub mod wait;

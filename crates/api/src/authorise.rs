@@ -119,17 +119,7 @@ impl Steering {
     /// What the audit log will say of an act; looking is none.
     pub fn note(&self, act: &Act) -> Option<Note> {
         let store = self.store.clone().filter(|_| *act != Act::Look)?;
-        let on = act.target().map(|it| ("participant", it.to_string()));
-        let (kind, id) = on.unwrap_or_else(|| ("meeting", self.meeting.id().to_string()));
-        let act = store::Act {
-            at: now(),
-            actor: self.name.clone(),
-            action: format!("live.{}", act.name()),
-            target: Target { kind: kind.to_owned(), id, name: String::new() },
-            from: self.from,
-            outcome: Outcome::Done,
-            detail: serde_json::json!({ "meeting": self.meeting.id().as_str() }).to_string(),
-        };
+        let act = store::Act::live(now(), self.name.clone(), act, self.meeting.id(), self.from);
         Some(Note { store, act })
     }
 }

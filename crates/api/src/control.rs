@@ -356,6 +356,7 @@ fn refused(error: ExecuteError) -> Problem {
             Refusal::NoSuchTrack(_) => (StatusCode::NOT_FOUND, "track_not_found"),
             Refusal::NotWaiting(_) => (StatusCode::NOT_FOUND, "not_waiting"),
             Refusal::AskInstead => (StatusCode::CONFLICT, "ask_instead"),
+            Refusal::MutedItself => (StatusCode::CONFLICT, "muted_itself"),
             Refusal::NoPerson => (StatusCode::CONFLICT, "no_person"),
             Refusal::LobbyFull { .. } => (StatusCode::CONFLICT, "lobby_full"),
             Refusal::TooLong { .. } | Refusal::NoLayout(_) => (StatusCode::BAD_REQUEST, "invalid"),

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::dialling::DialledLeg;
 use crate::events::{Events, Subscription};
 use crate::ids::random_id;
-use crate::leg::Link;
+use crate::leg::{Keys, Link};
 use crate::meeting::{self, ExecuteError, JoinMedia, Linger, MeetingHandle, MeetingSnapshot};
 use crate::member::{EVENT_QUEUE, Member};
 
@@ -78,6 +78,7 @@ pub(crate) struct LegJoin {
     pub(crate) raw: [TrackId; 2],
     pub(crate) format: LegFormat,
     pub(crate) link: Link,
+    pub(crate) keys: Keys,
     pub(crate) content: Option<ContentJoin>,
 }
 

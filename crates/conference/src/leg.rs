@@ -3,26 +3,27 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
-use mcu::{AudioSinkOptions, Bridge, Layout, SinkId, SourceId};
+use mcu::{AudioSinkOptions, Bridge, BridgeEvent, Layout, SinkId, SourceId};
 use room::{
     Command, LeaveReason, MemberChange, Notice, PublishRequest, Refusal, TrackChange, TrackInfo,
 };
 use rtp::lane::lane;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
+use sfu::core::Wanted;
 use sfu::driver::{FloorSockets, LegSockets};
 use sfu::transport::plain::{self, LegMedia, LegNumbers};
 use sfu::{PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
 use types::{
-    Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackSid, TrackSource,
+    Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
 };
 
 use crate::bridge::{LegFormat, Sharing, VIDEO_LANE};
 use crate::conference::{Conference, JoinError, LegJoin, Participant};
 use crate::content::{Content, ContentSeat, ContentSorter, LegContent};
 use crate::dialling::{CALL_ID_ATTRIBUTE, CALL_STATUS_ATTRIBUTE, CODECS_ATTRIBUTE};
-use crate::meeting::{ActorMessage, ExecuteError};
+use crate::meeting::{ActorMessage, ExecuteError, MeetingHandle};
 use crate::member::{Member, MemberEvent};
 use crate::speech::Speech;
 
@@ -39,6 +40,8 @@ const AUDIO_LANE: usize = 64;
 pub enum LegEvent {
     /// A key was pressed (`0` to `9`, `*`, `#`, `A` to `D`).
     Key(char),
+    /// A key was heard in the sound of a room system that agreed to tell them in no better way.
+    HeardKey(char),
     /// The room system has to be asked for a key frame in its signalling.
     KeyFrameBySignalling,
     /// Its media ceased, or the shard gave it up.
@@ -126,7 +129,7 @@ impl LegSeat {
         });
         let second = second.transpose()?;
         let (adapter, events) = mpsc::channel(EVENT_QUEUE);
-        let link = Link::default();
+        let (link, keys) = (Link::default(), Keys(adapter.downgrade()));
         let second = second.map(|(ContentSeat { peer, sockets, .. }, leg)| {
             let adapter = adapter.downgrade();
             let sorter = ContentSorter { link: link.clone(), adapter };
@@ -149,6 +152,7 @@ impl LegSeat {
             published,
             events,
             link,
+            keys,
             place,
             ended: false,
         })
@@ -181,6 +185,7 @@ pub struct Leg {
     published: [Option<TrackSid>; 2],
     events: mpsc::Receiver<RawEvent>,
     link: Link,
+    keys: Keys,
     place: Place,
     ended: bool,
 }
@@ -195,6 +200,8 @@ struct Prompt {
     bridge: Bridge,
     /// What is said now.
     speech: Option<Speech>,
+    /// What it sends, where keys have to be listened for in it.
+    voice: Option<TrackId>,
 }
 
 impl Leg {
@@ -206,7 +213,8 @@ impl Leg {
     /// Shows it a text on a calm picture. For who is not in yet.
     pub fn prompt(&mut self, text: &str) {
         if matches!(self.place, Place::Outside { prompt: None }) {
-            let prompt = Prompt { bridge: self.prompt_bridge(), speech: None };
+            let (bridge, voice) = (self.prompt_bridge(), self.voice_for_keys());
+            let prompt = Prompt { bridge, speech: None, voice };
             self.place = Place::Outside { prompt: Some(prompt) };
         }
         if let Place::Outside { prompt: Some(prompt) } = &self.place {
@@ -217,14 +225,20 @@ impl Leg {
     /// Says these words, in G.722, beside what [`Self::prompt`] shows, in the place of what is said
     /// now; `None`: nothing more is said. Silence follows.
     pub fn say(&mut self, words: Option<&'static [u8]>) {
-        if let Place::Outside { prompt: Some(Prompt { bridge, speech }) } = &mut self.place {
+        if let Place::Outside { prompt: Some(Prompt { bridge, speech, .. }) } = &mut self.place {
             *speech =
                 words.map(|it| Speech::say(it, VOICE, bridge, self.conference.clock().clone()));
         }
     }
 
     fn prompt_bridge(&self) -> Bridge {
-        let bridge = self.conference.mcu().bridge("prompt", Arc::new(|_| {}));
+        let keys = self.keys.clone();
+        let events = move |event| {
+            if let BridgeEvent::Tone { key, .. } = event {
+                keys.tell(key);
+            }
+        };
+        let bridge = self.conference.mcu().bridge("prompt", Arc::new(events));
         if let Some(format) = self.format.video {
             let (tx, rx) = lane(VIDEO_LANE, self.shard.bell());
             let number = Codec::Video(format.codec).number();
@@ -238,10 +252,42 @@ impl Leg {
                 opus_bitrate: audio.opus_bitrate,
                 format: Codec::Audio(audio.codec).number(),
             };
-            bridge.add_audio_sink(SOUND, audio.codec, None, options, tx);
+            bridge.add_audio_sink(SOUND, audio.codec, Some(OWN_VOICE), options, tx);
             self.feed(MediaKind::Audio, rx);
         }
         bridge
+    }
+
+    /// Lets what it sends be had, before a meeting, where keys have to be listened for in it.
+    fn voice_for_keys(&self) -> Option<TrackId> {
+        let track = self.format.tones_in_sound.then(|| self.conference.new_track_ids().0)?;
+        let kind = MediaKind::Audio;
+        self.shard.send(sfu::Command::PublishLeg { peer: self.peer, kind, track });
+        Some(track)
+    }
+
+    /// What it sends is of this codec.
+    fn hear_voice(&self, flows: TrackId, codec: Codec) {
+        if let Place::Outside { prompt: Some(Prompt { bridge, voice: Some(track), .. }) } =
+            &self.place
+            && *track == flows
+            && let Codec::Audio(codec) = codec
+        {
+            let (tx, rx) = lane(AUDIO_LANE, Bridge::silent_bell());
+            bridge.add_audio_source(OWN_VOICE, codec, rx);
+            bridge.listen_for_tones(OWN_VOICE, true);
+            let (track, wanted) = (*track, Wanted::default());
+            self.shard.send(sfu::Command::Tap { track, number: VOICE_TAP, lane: tx, wanted });
+        }
+    }
+
+    /// The prompt is over.
+    fn end_prompt(&mut self) {
+        if let Place::Outside { prompt } = &mut self.place
+            && let Some(Prompt { voice: Some(track), .. }) = prompt.take()
+        {
+            self.shard.send(sfu::Command::Unpublish(track));
+        }
     }
 
     fn feed(&self, kind: MediaKind, lane: rtp::lane::LaneRx) {
@@ -267,10 +313,12 @@ impl Leg {
     ) -> Result<ParticipantSid, JoinError> {
         let raw = [self.conference.new_track_ids().0, self.conference.new_track_ids().0];
         let content = self.content.as_mut().map(|it| it.join(&self.conference));
-        let (peer, format, link) = (self.peer, self.format, self.link.clone());
-        let join = LegJoin { peer, raw, format, link, content };
+        let (peer, format) = (self.peer, self.format);
+        let (link, keys) = (self.link.clone(), self.keys.clone());
+        let join = LegJoin { peer, raw, format, link, keys, content };
         let member = self.conference.join_leg(meeting, participant, join).await?;
         let sid = member.sid().clone();
+        self.end_prompt();
         self.published = [None, None];
         self.place = Place::Inside { member };
         self.show_tracks().await;
@@ -404,9 +452,9 @@ impl Leg {
         self.shard.send(sfu::Command::UpdateLeg { peer: self.peer, media });
         self.update_content(content);
         let held = std::mem::replace(&mut self.format, format).is_hold();
-        match &mut self.place {
-            Place::Outside { prompt } => *prompt = None,
-            Place::Inside { member } => member.change_leg(format),
+        self.end_prompt();
+        if let Place::Inside { member } = &self.place {
+            member.change_leg(format);
         }
         self.show_tracks().await;
         if format.is_hold() != held {
@@ -440,6 +488,22 @@ impl Leg {
         let command = Command::UpdateMember { identity, change, permissions: None };
         if let Err(error) = member.execute(command).await {
             tracing::debug!(%error, "the state of a call is not shown");
+        }
+    }
+
+    /// Writes over the picture that it gets in its meeting, a line for each language; `None`: nothing
+    /// any more.
+    pub fn write_over(&self, message: Option<String>) {
+        if let Place::Inside { member } = &self.place {
+            member.meeting().write_over(self.peer, message);
+        }
+    }
+
+    /// The meeting that it is in.
+    pub fn meeting(&self) -> Option<&MeetingHandle> {
+        match &self.place {
+            Place::Inside { member } => Some(member.meeting()),
+            Place::Outside { .. } => None,
         }
     }
 
@@ -489,6 +553,8 @@ impl Leg {
             };
             match raw {
                 Some(RawEvent::Key(key)) => return LegEvent::Key(key),
+                Some(RawEvent::HeardKey(key)) => return LegEvent::HeardKey(key),
+                Some(RawEvent::Flows(track, codec)) => self.hear_voice(track, codec),
                 Some(RawEvent::BySignalling) => return LegEvent::KeyFrameBySignalling,
                 Some(RawEvent::NeedsKeyFrame) => self.needs_key_frame(),
                 None => return LegEvent::Lost,
@@ -527,6 +593,10 @@ impl Drop for Leg {
 
 const TILE: SourceId = SourceId(0);
 const VOICE: SourceId = SourceId(3);
+/// Of the room system itself.
+const OWN_VOICE: SourceId = SourceId(4);
+/// The prompt's tap of that voice: there is one prompt, so one number does.
+const VOICE_TAP: u64 = 1;
 const PICTURE: SinkId = SinkId(1);
 const SOUND: SinkId = SinkId(2);
 
@@ -551,10 +621,26 @@ impl Link {
     }
 }
 
+/// Who hears of keys that were heard in a leg's sound.
+#[derive(Clone)]
+pub(crate) struct Keys(mpsc::WeakSender<RawEvent>);
+
+impl Keys {
+    /// A key is lost where the owner is behind, or gone.
+    pub(crate) fn tell(&self, key: char) {
+        if let Some(owner) = self.0.upgrade() {
+            let _ = owner.try_send(RawEvent::HeardKey(key));
+        }
+    }
+}
+
 /// Events of a leg for its owner; when it ends, their sender is dropped.
 #[derive(Debug)]
 pub(crate) enum RawEvent {
     Key(char),
+    HeardKey(char),
+    /// What it sends, before a meeting, is of this codec.
+    Flows(TrackId, Codec),
     BySignalling,
     NeedsKeyFrame,
 }
@@ -572,6 +658,7 @@ impl PeerEvents for LegSorter {
             PeerEvent::KeyFrameBySignalling => Some(RawEvent::BySignalling),
             event => match self.link.tell(peer, event) {
                 Err(PeerEvent::LegNeedsKeyFrame) => Some(RawEvent::NeedsKeyFrame),
+                Err(PeerEvent::TrackFlows { track, codec }) => Some(RawEvent::Flows(track, codec)),
                 Ok(()) | Err(_) => None,
             },
         };

@@ -67,6 +67,8 @@ pub(crate) enum ActorMessage {
     Peer { peer: PeerId, event: PeerEvent },
     /// A room system negotiated anew.
     ChangeLeg { peer: PeerId, format: LegFormat },
+    /// What stands over a room system's picture.
+    WriteOver { peer: PeerId, message: Option<String> },
     /// News from the `mcu`.
     Bridge(BridgeEvent),
     /// How long it goes on without anybody.
@@ -185,6 +187,10 @@ impl MeetingHandle {
 
     pub(crate) fn change_leg(&self, peer: PeerId, format: LegFormat) {
         let _ = self.actor.send(ActorMessage::ChangeLeg { peer, format });
+    }
+
+    pub(crate) fn write_over(&self, peer: PeerId, message: Option<String>) {
+        let _ = self.actor.send(ActorMessage::WriteOver { peer, message });
     }
 
     pub(crate) fn leg_needs_key_frame(&self, peer: PeerId) {
@@ -359,6 +365,10 @@ impl Meeting {
                 self.bridge.change_leg(peer, format);
                 self.follow();
             }
+            ActorMessage::WriteOver { peer, message } => {
+                self.bridge.set_message(peer, message);
+                self.follow();
+            }
             ActorMessage::Bridge(event) => {
                 for command in self.bridge.handle(event) {
                     let _ = self.execute(command);
@@ -397,9 +407,9 @@ impl Meeting {
                 self.shard.send(sfu::Command::AddPeer { peer, session, events });
             }
             (Some(actor), JoinMedia::Leg(leg)) => {
-                let LegJoin { raw, format, link, content, .. } = *leg;
+                let LegJoin { raw, format, link, keys, content, .. } = *leg;
                 link.set(Some(actor));
-                self.bridge.add_leg(peer, raw, format, layout);
+                self.bridge.add_leg(peer, raw, format, layout, keys);
                 if let Some(content) = content {
                     self.bridge.add_content(peer, content);
                 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use conference::access::{DialPattern, Limiter, Rate};
 use conference::kept::Keeper;
+use conference::store::Records;
 use conference::telephony::{CallAddress, Decision, Present, Trunk, TrunkState};
 use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
 use room::{Command, LAYOUT_ATTRIBUTE, MemberChange, Role};
@@ -18,7 +19,7 @@ use tracing::Instrument;
 use types::{DialString, LegLayout, MeetingId, RecordId};
 
 use crate::ladders;
-use crate::leg::{self, Caller, CallingSide, DialledLegs, MediaRules, Place};
+use crate::leg::{self, Caller, CallingSide, Codes, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
@@ -52,6 +53,8 @@ pub struct GatewayConfig {
     pub outbound_proxy: Option<Hop>,
     /// Whether who dials our address alone is asked for a meeting's number.
     pub reception: bool,
+    /// What is done in a meeting by a room system's remote control.
+    pub codes: Codes,
 }
 
 /// The running gateway.
@@ -71,6 +74,9 @@ pub(crate) struct Shared {
     allow_dial: Vec<DialPattern>,
     outbound_proxy: Option<Hop>,
     pub(crate) reception: bool,
+    pub(crate) codes: Codes,
+    /// Where acts are noted.
+    pub(crate) records: Option<Records>,
     pub(crate) conference: Conference,
     pub(crate) media: MediaRules,
     pub(crate) stop: CancellationToken,
@@ -109,11 +115,13 @@ impl Gateway {
             endpoint,
             dialled: DialledLegs::default(),
             registrar: registrar.clone(),
+            records: keeper.as_ref().map(|it| it.records().clone()),
             plan: keeper.map(Plan::new),
             trunks: Trunks::default(),
             allow_dial: config.allow_dial,
             outbound_proxy: config.outbound_proxy,
             reception: config.reception,
+            codes: config.codes,
             conference,
             media: config.media,
             announced: config.announced,

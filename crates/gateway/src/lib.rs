@@ -10,4 +10,4 @@ pub mod sip;
 mod trunks;
 
 pub use gateway::{Gateway, GatewayConfig};
-pub use leg::MediaRules;
+pub use leg::{Code, Codes, CodesError, Control, MediaRules};

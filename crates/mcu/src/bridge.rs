@@ -35,7 +35,7 @@ impl Bridge {
         counters: Arc<Counters>,
     ) -> (Self, AudioBridge) {
         let (audio, commands) = mpsc::channel();
-        let core = AudioBridge::new(commands, counters.clone());
+        let core = AudioBridge::new(commands, events.clone(), counters.clone());
         let video = VideoControl::new(epoch, scheduler, events, counters.clone());
         let bridge = Self {
             label: label.to_owned(),
@@ -98,6 +98,12 @@ impl Bridge {
         lane: LaneTx,
     ) {
         self.tell(AudioCommand::AddTranscode(source, sink, options, lane));
+    }
+
+    /// Listens for touch tones in a voice, whether it is there already or not: [`crate::BridgeEvent::Tone`].
+    /// For who tells keys in no better way; it costs the decoding of silence, too.
+    pub fn listen_for_tones(&self, source: SourceId, listen: bool) {
+        self.tell(AudioCommand::ListenForTones(source, listen));
     }
 
     /// Ends a voice; who listens to it alone hears nothing from then on.
@@ -170,6 +176,12 @@ impl Bridge {
     /// Whether a viewer sees no shared screens, since it gets them in another way.
     pub fn hide_screens(&self, sink: SinkId, hide: bool) {
         self.video().hide_screens(sink, hide);
+    }
+
+    /// Writes a message over a viewer's picture, of up to three lines, or takes it away. Others do not
+    /// see it. Whoever watches alone needs no key frame for it.
+    pub fn set_message(&self, sink: SinkId, message: Option<&str>) {
+        self.video().set_message(sink, message);
     }
 
     /// A viewer needs a key frame. Those who share its encode get it too; one a second at most.

@@ -89,6 +89,13 @@ pub enum BridgeEvent {
         /// Rows.
         height: u32,
     },
+    /// A touch tone in a voice that is listened to.
+    Tone {
+        /// Whose voice.
+        source: SourceId,
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        key: char,
+    },
     /// A sink's codec or size cannot be encoded; the sink gets nothing.
     SinkFailed(SinkId),
 }

@@ -239,6 +239,36 @@ fn a_room_that_speaks_sees_large_who_spoke_before_and_a_screen_comes_before_all(
 }
 
 #[test]
+fn a_message_is_one_viewers_alone_and_costs_no_key_frame_where_it_watches_alone() {
+    let mut world = World::new();
+    let mut a = world.camera(1, VideoCodec::H264, GREEN);
+    let (shared, own) = (format(VideoCodec::H264, 640, 360), format(VideoCodec::Vp8, 640, 360));
+    let mut one = screen(&world, 10, shared, None, Layout::Grid);
+    let mut two = screen(&world, 11, shared, None, Layout::Grid);
+    let mut three = screen(&world, 12, own, None, Layout::Grid);
+    // Where messages stand.
+    let place = Rect::new(280, 282, 80, 20);
+    let sees = |screen: &Screen| screen.share(place, GREEN) > 0.95;
+    let mut go = |world: &mut World, screens: [&mut Screen; 3]| {
+        let mut screens = screens;
+        run(world, 45, &mut [(1, &mut a)], &mut screens);
+    };
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(sees(&one) && sees(&two) && sees(&three));
+    world.bridge.set_message(SinkId(10), Some("Рука поднята\nHand raised"));
+    world.bridge.set_message(SinkId(12), Some("Meeting locked"));
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(!sees(&one) && sees(&two) && !sees(&three));
+    world.bridge.set_message(SinkId(12), Some("Meeting unlocked"));
+    for sink in [10, 12] {
+        world.bridge.set_message(SinkId(sink), None);
+    }
+    go(&mut world, [&mut one, &mut two, &mut three]);
+    assert!(sees(&one) && sees(&two) && sees(&three));
+    assert_eq!([one.keys, three.keys], [3, 1], "there and back again");
+}
+
+#[test]
 fn who_gets_screens_in_another_way_sees_people_alone() {
     let mut world = World::new();
     let mut person = world.camera(1, VideoCodec::Vp8, RED);

@@ -3,7 +3,7 @@
 use conference::Conference;
 use conference::kept::Keeper;
 use gateway::sip::{SipConfig, StartError, TlsConfig};
-use gateway::{Gateway, GatewayConfig, MediaRules};
+use gateway::{CodesError, Gateway, GatewayConfig, MediaRules};
 use sdp::{SrtpPolicy, VideoCap};
 
 use crate::certificate::{CertificateError, Certificates};
@@ -18,6 +18,9 @@ pub enum RoomSystemsError {
     /// No certificate for SIP over TLS.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Codes that cannot be told apart.
+    #[error(transparent)]
+    Codes(#[from] CodesError),
     /// Signalling does not start.
     #[error("{error}{}", cause(.error))]
     Start {
@@ -77,6 +80,7 @@ pub async fn start(
         allow_dial: config.sip.allow_dial.clone(),
         outbound_proxy: config.sip.outbound_proxy.as_ref().map(|it| it.hop.clone()),
         reception: config.sip.reception,
+        codes: config.remote_control.codes()?,
     };
     match Gateway::start(gateway, conference.clone(), Some(keeper.clone())).await {
         Ok(gateway) => Ok(Some(gateway)),

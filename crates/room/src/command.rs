@@ -111,6 +111,13 @@ pub enum Command {
         /// Which layer; `None`: nothing.
         wanted: Option<VideoWanted>,
     },
+    /// A room system mutes its microphone by its remote control, or lifts that.
+    MuteOwn {
+        /// Which.
+        peer: PeerId,
+        /// Muted, or no more.
+        muted: bool,
+    },
     /// A participant changes how it is shown.
     ChangeMember {
         /// Who.
@@ -332,6 +339,9 @@ pub enum Refusal {
     /// Nobody is unmuted by others.
     #[error("a person unmutes itself: ask it to")]
     AskInstead,
+    /// It is its people's own wish not to be heard.
+    #[error("the room system has muted itself: its people lift that by their remote control")]
+    MutedItself,
     /// There is no person on the other side.
     #[error("a room system cannot be asked: lift its mute")]
     NoPerson,

@@ -10,7 +10,7 @@ use types::{
 };
 
 use crate::command::{DataKind, Permissions};
-use crate::member::{LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
+use crate::member::{CONTENT_ATTRIBUTE, LAYOUT_ATTRIBUTE, TrackInfo, VideoWanted};
 use crate::role::Role;
 use crate::steering::{Ask, LiveSettings};
 
@@ -212,6 +212,11 @@ impl ParticipantView {
     /// How others are arranged in its picture; `None` for who is no room system.
     pub fn layout(&self) -> Option<LegLayout> {
         layout_of(self.kind, &self.attributes)
+    }
+
+    /// Whether its picture shows shared screens, where it is a room system's.
+    pub fn shows_content(&self) -> bool {
+        self.attributes.get(CONTENT_ATTRIBUTE).is_none_or(|it| it != "false")
     }
 }
 

@@ -26,7 +26,9 @@ pub use effect::{
     ParticipantView, Presence, Quality, SpeakerView, TrackView, WaitingView, layout_of,
 };
 pub use lobby::Knock;
-pub use member::{LAYOUT_ATTRIBUTE, LayerInfo, TrackInfo, VideoWanted};
+pub use member::{
+    CONTENT_ATTRIBUTE, HAND_ATTRIBUTE, LAYOUT_ATTRIBUTE, LayerInfo, TrackInfo, VideoWanted,
+};
 pub use role::{ROLE_ATTRIBUTE, Role, RoleError};
 pub use room::{Room, RoomSettings};
 pub use steering::{Act, Actor, Ask, LiveChange, LiveSettings, Medium};

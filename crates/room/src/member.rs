@@ -23,6 +23,14 @@ const MAX_TEXT: usize = 64 << 10;
 /// [`types::LegLayout`].
 pub const LAYOUT_ATTRIBUTE: &str = "sip.layout";
 
+/// The attribute of who has raised a hand, with the value `true`. It is our own: LiveKit has no word
+/// for it.
+pub const HAND_ATTRIBUTE: &str = "plenum.hand";
+
+/// The attribute of a room system whose picture shows no shared screens, with the value `false`. It is
+/// our own: LiveKit has no word for it.
+pub const CONTENT_ATTRIBUTE: &str = "plenum.content";
+
 /// What is known of a track beside its ids.
 #[derive(Clone, Debug)]
 pub struct TrackInfo {
@@ -183,6 +191,8 @@ pub struct Member {
     pub held: Vec<TrackSource>,
     /// A host asked it to unmute.
     pub may_unmute: bool,
+    /// A room system has muted its microphone by its remote control.
+    pub muted_itself: bool,
     pub metadata: String,
     pub attributes: BTreeMap<String, String>,
     pub auto_subscribe: bool,
@@ -221,6 +231,7 @@ impl Member {
             entered: now,
             held: Vec::new(),
             may_unmute: false,
+            muted_itself: false,
             metadata: String::new(),
             attributes: BTreeMap::new(),
             auto_subscribe: join.auto_subscribe,
@@ -247,6 +258,12 @@ impl Member {
         if role != Role::default() {
             self.attributes.insert(ROLE_ATTRIBUTE.to_owned(), role.to_string());
         }
+    }
+
+    /// Whether a host has muted one of these sources, for a host alone to lift it, published or not.
+    pub fn is_held(&self, sources: &[TrackSource]) -> bool {
+        let is_held = |it: &Track| it.hold == Hold::Firm && sources.contains(&it.info.source);
+        self.held.iter().any(|it| sources.contains(it)) || self.tracks.iter().any(is_held)
     }
 
     /// Whether it came in just now.
@@ -297,10 +314,21 @@ impl Member {
             attributes: self.attributes.clone(),
             permissions: self.permissions.clone(),
             role: self.role,
-            tracks: self.tracks.iter().filter(|it| it.mid.is_some()).map(Track::view).collect(),
+            tracks: self
+                .tracks
+                .iter()
+                .filter(|it| it.mid.is_some())
+                .map(|it| self.seen(it))
+                .collect(),
             joined_at_ms: self.joined_at_ms,
             version: self.version,
         }
+    }
+
+    fn seen(&self, track: &Track) -> TrackView {
+        let mut view = track.view();
+        view.muted |= self.muted_itself && track.info.source == TrackSource::Microphone;
+        view
     }
 
     pub fn track(&mut self, sid: &TrackSid) -> Result<&mut Track, Refusal> {

@@ -107,6 +107,7 @@ impl Room {
                 self.review_layers(now);
                 Ok(())
             }
+            Command::MuteOwn { peer, muted } => self.mute_own(peer, muted),
             Command::ChangeMember { peer, change } => self.change_own(peer, change),
             Command::SendData { peer, kind, destinations, message } => {
                 if !self.member(peer)?.permissions.publish_data {

@@ -315,6 +315,10 @@ impl Room {
         if !muted && is_person {
             return Err(Refusal::AskInstead);
         }
+        let is_held = member.is_held(medium.sources());
+        if !muted && !is_held && member.muted_itself && medium == Medium::Microphone {
+            return Err(Refusal::MutedItself);
+        }
         if medium == Medium::Screen && is_person {
             return self.stop_screen(peer);
         }
@@ -324,6 +328,27 @@ impl Room {
             (true, false) => Hold::Told,
         };
         self.hold(peer, medium, hold);
+        Ok(())
+    }
+
+    /// What a room system's people do by their remote control. What a host has muted they lift as
+    /// people in browsers do: where the meeting lets them.
+    pub(crate) fn mute_own(&mut self, peer: PeerId, muted: bool) -> Result<(), Refusal> {
+        let may_unmute = self.live.allow_unmute;
+        let member = self.member(peer)?;
+        if member.kind != ParticipantKind::Sip {
+            return Err(Refusal::NotAllowed("mute itself so: that is for room systems"));
+        }
+        let is_held = member.is_held(Medium::Microphone.sources());
+        if !muted && is_held && !may_unmute {
+            return Err(Refusal::NotAllowed("unmute what a host has muted"));
+        }
+        let changes = std::mem::replace(&mut member.muted_itself, muted) != muted;
+        if !muted && is_held {
+            self.hold(peer, Medium::Microphone, Hold::No);
+        } else if changes {
+            self.announce(peer);
+        }
         Ok(())
     }
 

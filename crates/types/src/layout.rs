@@ -29,6 +29,15 @@ impl fmt::Display for LegLayoutError {
 impl std::error::Error for LegLayoutError {}
 
 impl LegLayout {
+    /// The one that comes after it where all are gone through.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Grid => Self::Speaker,
+            Self::Speaker => Self::Grid,
+        }
+    }
+
     /// Its word.
     pub const fn as_str(self) -> &'static str {
         match self {

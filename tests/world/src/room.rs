@@ -285,6 +285,7 @@ impl Device {
             }),
             sends_audio: sends,
             sends_video: sends,
+            tones_in_sound: false,
         };
         let media = self.media(false, |port| at(self.host, port));
         let participant = Participant {
@@ -433,9 +434,10 @@ impl Call {
                 event = self.leg.next_event() => match event {
                     LegEvent::Out(LeaveReason::MovedToLobby) => {}
                     LegEvent::Lost | LegEvent::Out(_) => return,
-                    LegEvent::Key(_) | LegEvent::KeyFrameBySignalling | LegEvent::Sharing(_) => {
-                        continue;
-                    }
+                    LegEvent::Key(_)
+                    | LegEvent::HeardKey(_)
+                    | LegEvent::KeyFrameBySignalling
+                    | LegEvent::Sharing(_) => continue,
                 },
             }
             waiting = self.enter().await;

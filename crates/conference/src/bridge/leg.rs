@@ -10,6 +10,7 @@ use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec
 
 use super::rate::Rate;
 use super::source::{VIDEO_LANE, is_screen, of_peer, of_track};
+use crate::leg::Keys;
 
 /// Packets of sound in a lane to a shard.
 const AUDIO_LANE: usize = 64;
@@ -27,6 +28,8 @@ pub struct LegFormat {
     pub sends_audio: bool,
     /// Whether it sends a picture now.
     pub sends_video: bool,
+    /// Whether keys of its remote control can come in its sound alone.
+    pub tones_in_sound: bool,
 }
 
 impl LegFormat {
@@ -96,9 +99,11 @@ enum Path {
 
 pub(super) struct Leg {
     peer: PeerId,
+    /// Who hears of keys in its voice.
+    keys: Option<Keys>,
     /// `None` for what it joined with.
     content: Option<Content>,
-    /// It gets shared screens as a second picture, so that the first is without them.
+    /// It gets shared screens as a second picture, or wants none, so that the first is without them.
     no_screens: bool,
     voice: Raw<AudioCodec>,
     picture: Raw<VideoCodec>,
@@ -107,6 +112,8 @@ pub(super) struct Leg {
     rate: Rate,
     view: View,
     layout: Layout,
+    /// What stands over its picture now.
+    message: Option<String>,
     audio_sink: SinkId,
     video_sink: SinkId,
     audio_transcode: SinkId,
@@ -137,6 +144,7 @@ impl Leg {
     pub(super) fn new(peer: PeerId, [audio, video]: [TrackId; 2], sinks: &mut SinkIds) -> Self {
         Self {
             peer,
+            keys: None,
             content: None,
             no_screens: false,
             voice: Raw { track: audio, codec: None },
@@ -146,6 +154,7 @@ impl Leg {
             rate: Rate::default(),
             view: View::default(),
             layout: Layout::Grid,
+            message: None,
             audio_sink: sinks.next(),
             video_sink: sinks.next(),
             audio_transcode: sinks.next(),
@@ -243,6 +252,18 @@ impl Leg {
         self.voice.codec.map(|codec| (self.voice.track, codec))
     }
 
+    /// This one hears of keys in its voice.
+    pub(super) fn tell_keys(&mut self, keys: Keys) {
+        self.keys = Some(keys);
+    }
+
+    /// A key of its remote control was heard in its voice.
+    pub(super) fn hears_key(&self, key: char) {
+        if let Some(keys) = &self.keys {
+            keys.tell(key);
+        }
+    }
+
     /// Its picture, once it flows.
     pub(super) fn picture(&self) -> Option<(TrackId, VideoCodec)> {
         self.picture.codec.map(|codec| (self.picture.track, codec))
@@ -252,6 +273,9 @@ impl Leg {
     pub(super) fn set_format(&mut self, format: LegFormat, bridge: &Bridge, shard: &ShardHandle) {
         let before = std::mem::replace(&mut self.format, format);
         let (peer, own) = (self.peer, Some(of_peer(self.peer)));
+        if before.tones_in_sound != format.tones_in_sound {
+            bridge.listen_for_tones(of_peer(peer), format.tones_in_sound);
+        }
         if before.audio != format.audio {
             bridge.remove_sink(self.audio_sink);
             if let Some(LegAudio { codec, ptime, opus_bitrate }) = format.audio {
@@ -316,6 +340,7 @@ impl Leg {
                     metrics::counter!("plenum_leg_view_total", "path" => "composed").increment(1);
                     bridge.add_video_sink(self.video_sink, format, own, self.layout, number, tx);
                     bridge.hide_screens(self.video_sink, self.no_screens);
+                    bridge.set_message(self.video_sink, self.message.as_deref());
                     let (peer, kind) = (self.peer, MediaKind::Video);
                     shard.send(sfu::Command::FeedLeg { peer, kind, lane: rx });
                 }
@@ -336,6 +361,8 @@ impl Leg {
             Some((track, format)).filter(|it| self.view.unfit != Some(*it))
         };
         let wish = alone.and_then(fits).filter(|it| self.rate.is_free(it.1.bitrate));
+        // Nothing can be written over what goes to it untouched.
+        let wish = wish.filter(|_| self.message.is_none());
         if wish == self.view.untouched {
             return;
         }
@@ -396,6 +423,13 @@ impl Leg {
         {
             bridge.change_video_sink(self.video_sink, format, layout);
         }
+    }
+
+    /// Writes over its picture; `None`: nothing any more. What goes to it untouched has to be composed
+    /// for that, by [`Self::follow_view`].
+    pub(super) fn set_message(&mut self, message: Option<String>, bridge: &Bridge) {
+        self.message = message;
+        bridge.set_message(self.video_sink, self.message.as_deref());
     }
 
     /// Whether that is news.
@@ -573,5 +607,6 @@ impl Leg {
         for sink in all {
             bridge.remove_sink(sink);
         }
+        bridge.listen_for_tones(of_peer(self.peer), false);
     }
 }

@@ -18,6 +18,7 @@ use sfu::{PeerEvent, ShardHandle};
 use types::{Codec, LegLayout, MediaKind, PeerId, TrackId};
 
 use crate::conference::ContentJoin;
+use crate::leg::Keys;
 use leg::{Leg, SinkIds};
 use source::{Source, Wiring, Wish};
 
@@ -91,6 +92,7 @@ impl MeetingBridge {
         tracks: [TrackId; 2],
         format: LegFormat,
         layout: LegLayout,
+        keys: Keys,
     ) {
         let at_work = self.at_work.get_or_insert_with(|| AtWork {
             bridge: self.mcu.bridge(&self.meeting, self.events.clone()),
@@ -105,6 +107,7 @@ impl MeetingBridge {
             self.shard.send(sfu::Command::PublishLeg { peer, kind, track });
         }
         let mut leg = Leg::new(peer, tracks, sinks);
+        leg.tell_keys(keys);
         leg.set_layout(layout, bridge);
         leg.set_format(format, bridge, &self.shard);
         legs.insert(peer, leg);
@@ -200,6 +203,15 @@ impl MeetingBridge {
         commands
     }
 
+    /// Writes over a room system's picture, or no more. The roster has to be followed anew.
+    pub(crate) fn set_message(&mut self, peer: PeerId, message: Option<String>) {
+        if let Some(AtWork { bridge, legs, .. }) = &mut self.at_work
+            && let Some(leg) = legs.get_mut(&peer)
+        {
+            leg.set_message(message, bridge);
+        }
+    }
+
     /// Who speaks now.
     pub(crate) fn set_speaker(&self, speaker: PeerId) {
         if let Some(at_work) = &self.at_work {
@@ -227,6 +239,11 @@ impl MeetingBridge {
                 self.shard.send(sfu::Command::SetTapWanted { track, number, enabled, wanted });
                 source.set_tile(enabled.then_some([width, height]));
                 at_work.tell_wanted(&mut commands);
+            }
+            BridgeEvent::Tone { source, key } => {
+                let of_source = |peer: &PeerId| source::of_peer(*peer) == source;
+                let leg = at_work.legs.iter().find(|(peer, _)| of_source(peer));
+                leg.into_iter().for_each(|(_, leg)| leg.hears_key(key));
             }
             BridgeEvent::SinkFailed(sink) => {
                 tracing::error!(%sink, "a picture for a room system cannot be encoded");
@@ -276,7 +293,9 @@ fn follow_views(
     for (peer, leg) in legs.iter_mut() {
         let owner = leg.owner();
         let alone = if owner == *peer {
-            let no_screens = with_content.contains(peer);
+            let me = roster.iter().find(|it| it.peer == *peer);
+            let wants_none = me.is_some_and(|it| !it.shows_content());
+            let no_screens = wants_none || with_content.contains(peer);
             leg.hide_screens(no_screens, bridge);
             let own = source::of_peer(*peer);
             let is_shown = |id: SourceId, it: &Wish| {

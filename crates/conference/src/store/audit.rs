@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use types::{RecordId, Timestamp};
+use types::{MeetingId, RecordId, Timestamp};
 
 use super::{Store, StoreError};
 
@@ -116,6 +116,29 @@ pub struct Act {
     pub outcome: Outcome,
     /// More about it, JSON; never a secret. Empty: nothing.
     pub detail: String,
+}
+
+impl Act {
+    /// What somebody does to a meeting that runs, as done.
+    pub fn live(
+        at: Timestamp,
+        actor: Actor,
+        act: &room::Act,
+        meeting: &MeetingId,
+        from: Option<IpAddr>,
+    ) -> Self {
+        let on = act.target().map(|it| ("participant", it.to_string()));
+        let (kind, id) = on.unwrap_or_else(|| ("meeting", meeting.to_string()));
+        Self {
+            at,
+            actor,
+            action: format!("live.{}", act.name()),
+            target: Target { kind: kind.to_owned(), id, name: String::new() },
+            from,
+            outcome: Outcome::Done,
+            detail: serde_json::json!({ "meeting": meeting.as_str() }).to_string(),
+        }
+    }
 }
 
 /// An act as the log has it.

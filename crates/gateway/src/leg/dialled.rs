@@ -11,7 +11,7 @@ use conference::{
 use sfu::transport::plain::LegMedia;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use types::{Bandwidth, LegLayout, MeetingId};
+use types::{Bandwidth, Identity, LegLayout, MeetingId};
 
 use super::line::{Caller, Line};
 use super::media::{MediaRules, Session};
@@ -96,6 +96,13 @@ impl Dialled {
             show(leg);
         }
         Some(leg.clone())
+    }
+
+    /// A room system that we called arranges others so by itself.
+    pub(crate) fn note_layout(&self, identity: &Identity, layout: LegLayout) {
+        if let Some(entry) = self.lock().values_mut().find(|it| it.leg.identity == *identity) {
+            entry.leg.layout = layout;
+        }
     }
 
     /// Once it is in: what was changed before that did not reach the meeting.

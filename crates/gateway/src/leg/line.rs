@@ -15,6 +15,7 @@ use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 use super::Refused;
 use super::admission::{KeyEntry, Step};
 use super::floor::FloorEvent;
+use super::keys::{Way, Ways};
 use super::media::Session;
 use super::prompt::Prompt;
 use super::transfer::Inside;
@@ -41,6 +42,8 @@ pub(crate) struct Caller {
     role: Role,
     /// We called it.
     invited: bool,
+    /// From where it calls; `None`: we called it.
+    from: Option<IpAddr>,
 }
 
 impl Caller {
@@ -62,8 +65,8 @@ impl Caller {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
         let identity = identity(&user);
-        let name = name_of(call);
-        Self { identity, name, attributes, role, invited: false }
+        let (name, from) = (name_of(call), Some(call.source.ip()));
+        Self { identity, name, attributes, role, invited: false, from }
     }
 
     /// Whom we call.
@@ -77,7 +80,8 @@ impl Caller {
         let name = shown(&target.shown());
         let attributes = BTreeMap::from(attributes);
         let identity = identity(&target.user);
-        Self { identity, name, attributes, role: Role::default(), invited: true }
+        let role = Role::default();
+        Self { identity, name, attributes, role, invited: true, from: None }
     }
 
     /// It goes into a meeting as this, and sees others arranged so.
@@ -93,6 +97,14 @@ impl Caller {
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 
     pub(super) fn participant(&self) -> Participant {
@@ -178,6 +190,8 @@ pub(super) struct Line {
     stop: CancellationToken,
     /// When it gets a key frame that it did not ask for.
     pub(super) shown_again: Option<Instant>,
+    /// How it tells the keys of its remote control.
+    ways: Ways,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
     deaf: Arc<AtomicBool>,
     /// Its place in the meeting, while it is in.
@@ -185,7 +199,7 @@ pub(super) struct Line {
 }
 
 /// How a part of a call ends.
-enum Done {
+pub(super) enum Done {
     /// It stands before the meeting's door, let in or put out.
     ToDoor,
     /// The room system hung up.
@@ -227,6 +241,7 @@ impl Line {
             said: None,
             stop,
             shown_again: None,
+            ways: Ways::default(),
             deaf,
             inside: None,
         }
@@ -262,17 +277,6 @@ impl Line {
         let done = self.until_out().await;
         self.inside = None;
         done
-    }
-
-    async fn until_out(&mut self) -> Done {
-        loop {
-            match self.next(None, None).await {
-                Some(Next::Key(_) | Next::Settled(_)) | None => {}
-                Some(Next::ToLobby) => return Done::ToDoor,
-                Some(Next::Goodbye) => return Done::Goodbye,
-                Some(Next::Over) => return Done::Over,
-            }
-        }
     }
 
     /// The room system waits, with a picture, until a host lets it in.
@@ -393,7 +397,11 @@ impl Line {
     }
 
     /// Takes what happens next; `None` at the deadline and for what needs nothing more.
-    async fn next(&mut self, deadline: Option<Instant>, waiting: Option<&Waiting>) -> Option<Next> {
+    pub(super) async fn next(
+        &mut self,
+        deadline: Option<Instant>,
+        waiting: Option<&Waiting>,
+    ) -> Option<Next> {
         let settled = async {
             match waiting {
                 Some(waiting) => waiting.settled().await,
@@ -439,7 +447,7 @@ impl Line {
         match event {
             Some(CallEvent::ReOffer(offer)) => self.renegotiate(offer).await,
             Some(CallEvent::Confirmed { answer: Some(answer) }) => self.completed(&answer).await,
-            Some(CallEvent::Dtmf(tone)) => return Some(Next::Key(tone.digit)),
+            Some(CallEvent::Dtmf(tone)) => return self.key(Way::Signalling, tone.digit),
             Some(CallEvent::PictureFastUpdate) => self.leg.needs_key_frame(),
             Some(CallEvent::Transfer(transfer)) => self.transfer(transfer).await,
             Some(CallEvent::Subscribed(subscription)) => self.subscribed(subscription),
@@ -533,7 +541,8 @@ impl Line {
 
     async fn handle_leg(&mut self, event: LegEvent) -> Option<Next> {
         match event {
-            LegEvent::Key(key) => return Some(Next::Key(key)),
+            LegEvent::Key(key) => return self.key(Way::Event, key),
+            LegEvent::HeardKey(key) => return self.key(Way::Sound, key),
             LegEvent::KeyFrameBySignalling => self.ask_key_frame(),
             LegEvent::Lost => {
                 tracing::info!("hanging up: no media comes any more");
@@ -552,6 +561,10 @@ impl Line {
             }
         }
         None
+    }
+
+    fn key(&mut self, way: Way, key: char) -> Option<Next> {
+        self.ways.take(way, key, Instant::now()).then_some(Next::Key(key))
     }
 
     /// The floor follows whoever asks last: what the room system shows becomes the newest screen of the

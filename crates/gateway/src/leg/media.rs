@@ -329,6 +329,8 @@ fn format_of(negotiated: &Negotiated, our_bitrate: Option<u64>) -> LegFormat {
             .map(|it| video_format(it, it.picture(), our_bitrate)),
         sends_audio: audio.is_some_and(|it| it.transport.receive),
         sends_video: video.is_some_and(|it| it.transport.receive),
+        tones_in_sound: audio
+            .is_some_and(|it| it.transport.receive && it.telephone_event.is_none()),
     }
 }
 

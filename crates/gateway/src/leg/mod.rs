@@ -1,13 +1,16 @@
 //! One call at work: from its INVITE to its end, between its signalling and a meeting.
 
 mod admission;
+mod codes;
 mod dialled;
 mod floor;
+mod keys;
 mod line;
 mod media;
 mod onward;
 mod prompt;
 mod reception;
+mod remote;
 mod roster;
 mod route;
 mod transfer;
@@ -30,6 +33,7 @@ use crate::gateway::Shared;
 use crate::plan::TrunkCall;
 use crate::sip::{Call, CallError, CallEvent, CallHandle, Flow, IncomingCall, Status};
 
+pub use codes::{Code, Codes, CodesError, Control};
 pub(crate) use dialled::{CallingSide, Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;
 pub use media::MediaRules;

@@ -50,9 +50,8 @@ impl Line {
     }
 
     /// Has somebody else called into the room system's meeting, if anybody may be called there by the
-    /// rules that hold for all calls of ours. (A line is no one's to share while it waits: not all of
-    /// it is `Sync`.)
-    pub(super) async fn transfer(&mut self, transfer: Transfer) {
+    /// rules that hold for all calls of ours.
+    pub(super) async fn transfer(&self, transfer: Transfer) {
         let Some(Inside { meeting, .. }) = &self.inside else {
             return transfer.reject(Status::FORBIDDEN);
         };

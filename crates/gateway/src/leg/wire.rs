@@ -1,15 +1,14 @@
 //! By what floor control travels: datagrams, or a connection that either side opens (RFC 8856).
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bfcp::{Framing, MAX_MESSAGE};
 use sdp::FloorTransport;
 use sfu::driver::FloorSockets;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Bytes that wait for a connection that takes none.
 const MAX_WAITING: usize = 16 * 1024;
@@ -29,7 +28,7 @@ pub(super) enum Arrived {
     Lost,
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Connecting = AbortOnDropHandle<io::Result<TcpStream>>;
 
 /// The sockets, and where the peer is.
 pub(super) struct Wire {
@@ -86,10 +85,10 @@ impl Wire {
             && let Some(left) = self.tries.checked_sub(1)
         {
             self.tries = left;
-            self.connecting = Some(Box::pin(async move {
+            self.connecting = Some(AbortOnDropHandle::new(tokio::spawn(async move {
                 tokio::time::sleep(after).await;
                 TcpStream::connect(peer).await
-            }));
+            })));
         }
     }
 
@@ -148,7 +147,7 @@ impl Wire {
 
     async fn connect(&mut self) -> Option<Arrived> {
         let Some(connecting) = &mut self.connecting else { return std::future::pending().await };
-        let connected = connecting.await;
+        let connected = connecting.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         self.connecting = None;
         match connected.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer))) {
             Ok((stream, peer)) => Some(self.connected(stream, peer)),

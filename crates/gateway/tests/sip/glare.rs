@@ -8,7 +8,6 @@ use types::{Bandwidth, MeetingId};
 use crate::bridge::{SDP, SECOND_SDP};
 use crate::house::House;
 use crate::raw::Message;
-use crate::reception::press;
 
 #[tokio::test]
 async fn a_change_of_ours_that_meets_the_peers_comes_after_it() {
@@ -20,7 +19,7 @@ async fn a_change_of_ours_that_meets_the_peers_comes_after_it() {
     .await;
     let (mut peer, mut cseq) = (house.calls("").await, 1);
     peer.call(SDP).await;
-    press(&mut peer, "7000#", &mut cseq).await;
+    peer.press("7000#", &mut cseq).await;
     let next_invite = async |peer: &crate::raw::Peer| -> Message {
         loop {
             let request = peer.next_request().await;

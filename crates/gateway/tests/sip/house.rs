@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conference::Conference;
 use conference::access::{Directory, MeetingSettings};
 use conference::kept::Keeper;
 use conference::store::Kind;
+use conference::{Conference, MeetingSnapshot};
 use gateway::sip::{TlsConfig, Transport};
-use gateway::{Gateway, GatewayConfig, MediaRules};
+use gateway::{Codes, Control, Gateway, GatewayConfig, MediaRules};
 use mcu::{Mcu, McuConfig};
 use room::{Act, Actor, Command};
 use sdp::{SrtpPolicy, VideoCap};
@@ -19,6 +19,20 @@ use types::{Identity, LegLayout, MeetingId, TrackSource};
 use crate::bridge::{PATIENCE, SDP, config, loopback};
 use crate::kept::keeper;
 use crate::raw::Peer;
+
+/// What is dialled on remote controls.
+fn codes() -> Codes {
+    let codes = [
+        (Control::Mute, "*6"),
+        (Control::MuteGuests, "*5"),
+        (Control::Hand, "*3"),
+        (Control::Lock, "*7"),
+        (Control::Layout, "*8"),
+        (Control::Content, "*4"),
+        (Control::End, "##"),
+    ];
+    Codes::new(codes.map(|(control, keys)| (control, keys.parse().unwrap()))).unwrap()
+}
 
 /// Where its media are, whatever it announces: nobody else's are there.
 pub const MEDIA: Ipv4Addr = Ipv4Addr::new(127, 45, 0, 1);
@@ -112,6 +126,7 @@ impl House {
             allow_dial: Vec::new(),
             outbound_proxy: None,
             reception: true,
+            codes: codes(),
         };
         configure(&mut gateway);
         let gateway = Gateway::start(gateway, conference.clone(), keeper).await.unwrap();
@@ -143,22 +158,30 @@ impl House {
 
     /// Waits until so many are in the meeting and so many before it: the identities of all.
     pub async fn stand(&self, inside: usize, before: usize) -> Vec<Identity> {
+        self.until(&format!("{inside} inside and {before} before"), |snapshot| {
+            let roster = snapshot.participants.iter().map(|it| it.identity.clone());
+            let waiting = snapshot.lobby.waiting.iter().map(|it| it.identity.clone());
+            let stand = (roster.len(), waiting.len()) == (inside, before);
+            stand.then(|| roster.chain(waiting).collect())
+        })
+        .await
+    }
+
+    /// Waits until the meeting stands so that there is something to be told.
+    pub async fn until<T>(&self, what: &str, tell: impl Fn(&MeetingSnapshot) -> Option<T>) -> T {
         let look = async {
             loop {
                 if let Some(meeting) = self.conference.find(&self.meeting)
                     && let Some(snapshot) = meeting.snapshot().await
+                    && let Some(told) = tell(&snapshot)
                 {
-                    let roster = snapshot.participants.iter().map(|it| it.identity.clone());
-                    let waiting = snapshot.lobby.waiting.iter().map(|it| it.identity.clone());
-                    if (roster.len(), waiting.len()) == (inside, before) {
-                        return roster.chain(waiting).collect();
-                    }
+                    return told;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let found = tokio::time::timeout(PATIENCE, look).await;
-        found.unwrap_or_else(|_| panic!("not {inside} inside and {before} before"))
+        found.unwrap_or_else(|_| panic!("never: {what}"))
     }
 
     /// Waits until so many screens are shared: by whom.

@@ -22,6 +22,7 @@ mod onward;
 mod peers;
 mod raw;
 mod reception;
+mod remote;
 mod roster;
 mod scripted;
 mod torture;

@@ -180,6 +180,16 @@ impl Peer {
         answer
     }
 
+    /// Presses keys, each told in an INFO.
+    pub async fn press(&mut self, keys: &str, cseq: &mut u32) {
+        for key in keys.chars() {
+            *cseq += 1;
+            self.extra = "Content-Type: application/dtmf-relay\r\n".into();
+            self.send("INFO", *cseq, &format!("Signal={key}\r\nDuration=160\r\n")).await;
+            assert_eq!(self.answer(*cseq, "INFO").await.status(), 200);
+        }
+    }
+
     pub async fn hang_up(&mut self, cseq: u32) {
         self.send("BYE", cseq, "").await;
         assert_eq!(self.answer(cseq, "BYE").await.status(), 200);

@@ -5,17 +5,6 @@ use serde_json::json;
 
 use crate::bridge::SDP;
 use crate::house::House;
-use crate::raw::Peer;
-
-/// Presses keys, each told in an INFO.
-pub async fn press(peer: &mut Peer, keys: &str, cseq: &mut u32) {
-    for key in keys.chars() {
-        *cseq += 1;
-        peer.extra = "Content-Type: application/dtmf-relay\r\n".into();
-        peer.send("INFO", *cseq, &format!("Signal={key}\r\nDuration=160\r\n")).await;
-        assert_eq!(peer.answer(*cseq, "INFO").await.status(), 200);
-    }
-}
 
 #[tokio::test]
 async fn a_rule_leads_to_the_voice_which_ends_the_call_after_three_wrong_numbers() {
@@ -24,10 +13,10 @@ async fn a_rule_leads_to_the_voice_which_ends_the_call_after_three_wrong_numbers
     let house = House::keeping(&[(Kind::DialRule, "voice", rule.to_string())]).await;
     let (mut peer, mut cseq) = (house.calls("ask").await, 1);
     peer.call(SDP).await;
-    press(&mut peer, "123456#", &mut cseq).await;
-    press(&mut peer, "1*654321#", &mut cseq).await;
+    peer.press("123456#", &mut cseq).await;
+    peer.press("1*654321#", &mut cseq).await;
     // The last digit of the longest number ends it.
-    press(&mut peer, "111222333444", &mut cseq).await;
+    peer.press("111222333444", &mut cseq).await;
     let bye = peer.next_request().await;
     assert!(bye.first_line().starts_with("BYE "), "{}", bye.0);
     peer.respond(&bye, "200 OK", "").await;

@@ -5,6 +5,7 @@ mod mixer;
 mod playout;
 mod sink;
 mod source;
+mod tones;
 mod transcode;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ use rtp::lane::{LaneRx, LaneTx};
 use self::mixer::Mixer;
 use self::sink::{AudioSink, Encoders};
 use self::source::AudioSource;
+use self::tones::ToneDetector;
 use self::transcode::Transcodes;
-use crate::types::{AudioSinkOptions, Counters, SinkId, SourceId, count};
+use crate::types::{AudioSinkOptions, BridgeEvent, Counters, Events, SinkId, SourceId, count};
 
 /// How often sound is mixed.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
@@ -34,13 +36,17 @@ pub(crate) enum AudioCommand {
     AddTranscode(SourceId, SinkId, AudioSinkOptions, LaneTx),
     RemoveSource(SourceId),
     RemoveSink(SinkId),
+    ListenForTones(SourceId, bool),
 }
 
 /// The sound of one bridge.
 pub(crate) struct AudioBridge {
     commands: Receiver<AudioCommand>,
+    events: Arc<dyn Events>,
     counters: Arc<Counters>,
     sources: BTreeMap<SourceId, AudioSource>,
+    /// Whose keys are listened for.
+    tones: BTreeMap<SourceId, ToneDetector>,
     sinks: BTreeMap<SinkId, AudioSink>,
     transcodes: Transcodes,
     mixer: Mixer,
@@ -48,11 +54,17 @@ pub(crate) struct AudioBridge {
 }
 
 impl AudioBridge {
-    pub(crate) fn new(commands: Receiver<AudioCommand>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        commands: Receiver<AudioCommand>,
+        events: Arc<dyn Events>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             commands,
+            events,
             counters,
             sources: BTreeMap::new(),
+            tones: BTreeMap::new(),
             sinks: BTreeMap::new(),
             transcodes: Transcodes::default(),
             mixer: Mixer::default(),
@@ -68,8 +80,12 @@ impl AudioBridge {
         }
         count(&self.counters.audio_ticks);
         for (id, source) in &mut self.sources {
-            source.always = self.transcodes.has(*id);
+            let tones = self.tones.get_mut(id);
+            source.always = tones.is_some() || self.transcodes.has(*id);
             source.play(now, &self.counters);
+            if let Some(key) = tones.and_then(|it| it.hear(source.frame())) {
+                self.events.event(BridgeEvent::Tone { source: *id, key });
+            }
         }
         self.transcodes.tick(index, now, &self.sources, &self.counters);
         self.mixer.begin(&self.sources);
@@ -106,6 +122,12 @@ impl AudioBridge {
                 Ok(AudioCommand::RemoveSink(id)) => {
                     self.sinks.remove(&id);
                     self.transcodes.remove(id);
+                }
+                Ok(AudioCommand::ListenForTones(id, true)) => {
+                    self.tones.entry(id).or_default();
+                }
+                Ok(AudioCommand::ListenForTones(id, false)) => {
+                    self.tones.remove(&id);
                 }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,

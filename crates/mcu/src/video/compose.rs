@@ -28,6 +28,8 @@ pub(super) struct Scene {
     pub(super) sources: Vec<(SourceId, Arc<Slot>)>,
     /// Who stands out among them, the most important first.
     pub(super) foremost: Vec<SourceId>,
+    /// What stands over the whole picture.
+    pub(super) message: Option<Arc<str>>,
 }
 
 pub(super) struct Canvas {
@@ -35,6 +37,7 @@ pub(super) struct Canvas {
     layout: Layout,
     scene: Option<u64>,
     tiles: Vec<Tile>,
+    message: Option<Message>,
 }
 
 struct Tile {
@@ -45,6 +48,38 @@ struct Tile {
     capture: Option<Instant>,
     moving: bool,
     label: Label,
+}
+
+/// What stands over the whole picture, where subtitles do.
+struct Message {
+    text: Arc<str>,
+    lines: Vec<TextImage>,
+    strip: Rect,
+}
+
+impl Message {
+    fn new(text: Arc<str>, whole: Rect) -> Self {
+        let most = whole.width.saturating_sub(whole.width / 8);
+        let lines: Vec<&str> = text.lines().take(MAX_LINES).collect();
+        let size = legible(&lines, (whole.height / 14).clamp(SMALLEST, 64), most);
+        let lines: Vec<_> = lines.iter().map(|line| render_text(line, size, most)).collect();
+        let widest = lines.iter().map(TextImage::width).max().unwrap_or_default();
+        let (width, height) = (widest + size, lines.len() as u32 * size + size / 2);
+        let x = whole.width.saturating_sub(width) / 2;
+        let y = whole.height.saturating_sub(height + whole.height / 8);
+        let strip = Rect::new(x & !1, y & !1, width, height);
+        Self { text, lines, strip }
+    }
+
+    fn draw(&self, canvas: &mut Picture) {
+        canvas.fill(self.strip, STRIP);
+        let mut y = self.strip.y + 2;
+        for line in &self.lines {
+            let x = self.strip.x + self.strip.width.saturating_sub(line.width()) / 2;
+            canvas.draw_text(line, x, y, INK);
+            y += line.height();
+        }
+    }
 }
 
 /// A tile's name, rendered when it is needed.
@@ -65,7 +100,7 @@ impl Canvas {
         height: u32,
     ) -> Result<Self, CodecError> {
         let picture = pool.picture(width, height)?;
-        Ok(Self { picture, layout, scene: None, tiles: Vec::new() })
+        Ok(Self { picture, layout, scene: None, tiles: Vec::new(), message: None })
     }
 
     pub(super) fn picture(&self) -> &Picture {
@@ -75,7 +110,7 @@ impl Canvas {
     /// Draws what has changed; `false` if nothing has.
     pub(super) fn update(&mut self, scene: &Scene) -> bool {
         let rearranged = self.scene != Some(scene.version) && self.rearrange(scene);
-        let mut changed = rearranged;
+        let mut changed = self.set_message(scene.message.as_ref()) || rearranged;
         let named = !matches!(self.layout, Layout::Single(_));
         for tile in &mut self.tiles {
             if tile.drawn != Some(tile.slot.version()) {
@@ -83,7 +118,22 @@ impl Canvas {
                 changed = true;
             }
         }
+        if changed && let Some(message) = &self.message {
+            message.draw(&mut self.picture);
+        }
         changed
+    }
+
+    /// Whether that is another message, or another or none; then everything is drawn anew.
+    fn set_message(&mut self, text: Option<&Arc<str>>) -> bool {
+        if self.message.as_ref().map(|it| &it.text) == text {
+            return false;
+        }
+        let whole = self.picture.bounds();
+        self.message = text.map(|text| Message::new(text.clone(), whole));
+        self.picture.fill(whole, BACKGROUND);
+        self.tiles.iter_mut().for_each(|it| it.drawn = None);
+        true
     }
 
     /// The capture time of the newest picture that is shown, where one is known.
@@ -270,6 +320,42 @@ mod tests {
             }
         }
         assert_eq!(super::legible(&["x".repeat(500).as_str()], 90, 1000), 90, "a name is cut");
+    }
+
+    #[test]
+    fn a_message_stands_over_everything_stays_over_what_moves_and_goes_without_a_trace() {
+        let pool = PicturePool::new(4);
+        let mut canvas = Canvas::new(&pool, Layout::Grid, 640, 360).unwrap();
+        let slot = Arc::new(Slot::new("Марина"));
+        let mut scene = Scene { version: 1, ..Scene::default() };
+        scene.sources.push((SourceId(1), slot.clone()));
+        let film = |colour| {
+            let mut picture = pool.picture(640, 360).unwrap();
+            let bounds = picture.bounds();
+            picture.fill(bounds, colour);
+            slot.show(Arc::new(picture), None);
+        };
+        film(GREEN);
+        canvas.update(&scene);
+        let count = |canvas: &Canvas, wanted: fn(Yuv) -> bool| {
+            let points = (200..330).flat_map(|y| (0..640).map(move |x| (x, y)));
+            points.filter(|(x, y)| wanted(canvas.picture().pixel(*x, *y))).count()
+        };
+        let is_ink = |it: Yuv| it.y > 180;
+        assert_eq!(count(&canvas, is_ink), 0);
+        scene.message = Some("Микрофон выключен\nMicrophone off".into());
+        scene.version += 1;
+        assert!(canvas.update(&scene));
+        let ink = count(&canvas, is_ink);
+        assert!(ink > 500, "{ink}");
+        film(CALM);
+        assert!(canvas.update(&scene));
+        assert_eq!(count(&canvas, is_ink), ink, "it stays");
+        scene.message = None;
+        scene.version += 1;
+        assert!(canvas.update(&scene));
+        assert_eq!(count(&canvas, |it| it != CALM), 0);
+        assert!(!canvas.update(&scene));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct CompositionKey {
     pub(super) exclude: Option<SourceId>,
     /// Shared screens are not to be seen.
     pub(super) no_screens: bool,
+    /// Over whose picture a message stands: it is for that viewer alone.
+    pub(super) message: Option<SinkId>,
 }
 
 /// Key frames at most this often, whoever asks.

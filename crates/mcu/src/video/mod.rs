@@ -65,6 +65,7 @@ struct Sink {
     layout: Layout,
     exclude: Option<SourceId>,
     no_screens: bool,
+    message: Option<Arc<str>>,
     watches: Option<CompositionKey>,
     sink: Arc<Mutex<VideoSink>>,
 }
@@ -103,7 +104,8 @@ impl VideoControl {
         let arrivals = &mut self.arrivals;
         let source = self.sources.entry(id).or_insert_with(|| {
             *arrivals += 1;
-            Source { arrival: *arrivals, slot: Arc::new(Slot::new(name)), task: None, tile: (0, 0) }
+            let slot = Arc::new(Slot::new(name));
+            Source { arrival: *arrivals, slot, task: None, tile: (0, 0) }
         });
         source.slot.rename(name);
         source
@@ -172,8 +174,9 @@ impl VideoControl {
         lane: LaneTx,
     ) {
         let sink = Arc::new(Mutex::new(VideoSink::new(number, lane)));
-        let (watches, no_screens) = (None, false);
-        self.sinks.insert(id, Sink { format, layout, exclude, no_screens, watches, sink });
+        let (watches, no_screens, message) = (None, false, None);
+        let sink = Sink { format, layout, exclude, no_screens, message, watches, sink };
+        self.sinks.insert(id, sink);
         self.rebuild();
     }
 
@@ -186,10 +189,20 @@ impl VideoControl {
         self.rebuild();
     }
 
-    /// A composition that one viewer watches alone goes on under a new key if only the rate differs.
+    pub(crate) fn set_message(&mut self, id: SinkId, message: Option<&str>) {
+        let Some(sink) = self.sinks.get_mut(&id) else { return };
+        sink.message = message.map(Arc::from);
+        if let Some(old) = sink.watches {
+            self.rekey(id, old, CompositionKey { message: message.map(|_| id), ..old });
+        }
+        self.rebuild();
+    }
+
+    /// A composition that one viewer watches alone goes on under a new key if only the rate or a
+    /// message differs.
     fn rekey(&mut self, id: SinkId, old: CompositionKey, new: CompositionKey) {
-        let same = VideoFormat { bitrate: old.format.bitrate, ..new.format } == old.format
-            && new.layout == old.layout;
+        let format = VideoFormat { bitrate: new.format.bitrate, ..old.format };
+        let same = new == CompositionKey { format, message: new.message, ..old };
         if !same || self.compositions.contains_key(&new) {
             return;
         }
@@ -254,7 +267,7 @@ impl VideoControl {
         order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut wanted: HashMap<CompositionKey, BTreeSet<SinkId>> = HashMap::new();
         for (id, sink) in &self.sinks {
-            wanted.entry(self.key(&order, sink)).or_default().insert(*id);
+            wanted.entry(self.key(&order, *id, sink)).or_default().insert(*id);
         }
         self.compositions.retain(|key, _| wanted.contains_key(key));
         let mut tiles: HashMap<SourceId, (u32, u32)> = HashMap::new();
@@ -273,11 +286,12 @@ impl VideoControl {
 
     /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
     /// that holds see the same tiles, and share the encode.
-    fn key(&self, order: &[SourceId], sink: &Sink) -> CompositionKey {
+    fn key(&self, order: &[SourceId], id: SinkId, sink: &Sink) -> CompositionKey {
         let (format, layout) = (sink.format, sink.layout);
         let single = matches!(layout, Layout::Single(_));
         let no_screens = sink.no_screens && !single && !self.screens.is_empty();
-        let everybody = CompositionKey { format, layout, exclude: None, no_screens };
+        let message = sink.message.as_ref().map(|_| id);
+        let everybody = CompositionKey { format, layout, exclude: None, no_screens, message };
         let Some(own) = sink.exclude.filter(|it| self.sources.contains_key(it)) else {
             return everybody;
         };
@@ -303,7 +317,8 @@ impl VideoControl {
             .collect();
         let is_there = |id: &SourceId| sources.iter().any(|it| it.0 == *id);
         let foremost = self.screen.iter().chain(&self.spoke).copied().filter(is_there).collect();
-        Scene { version: self.scenes, sources, foremost }
+        let message = key.message.and_then(|id| self.sinks.get(&id)?.message.clone());
+        Scene { version: self.scenes, sources, foremost, message }
     }
 
     fn places(&self, scene: &Scene, key: &CompositionKey) -> Vec<layout::Place> {

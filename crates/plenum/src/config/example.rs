@@ -4,7 +4,9 @@
 use std::fmt::Write;
 
 use super::section::{Key, Section};
-use super::sections::{Data, History, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
+use super::sections::{
+    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, Webhook,
+};
 use super::setting::{Shape, to_toml};
 
 const HEAD: &str = "\
@@ -23,6 +25,7 @@ pub fn example() -> String {
     single::<Http>(&mut out);
     single::<Sfu>(&mut out);
     single::<Sip>(&mut out);
+    single::<RemoteControl>(&mut out);
     single::<Rtp>(&mut out);
     single::<Webhook>(&mut out);
     single::<History>(&mut out);

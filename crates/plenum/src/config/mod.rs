@@ -19,7 +19,9 @@ use types::{Bandwidth, MeetingId};
 
 pub use error::ConfigError;
 pub use example::example;
-pub use sections::{Data, History, Http, KeyEntry, Log, MeetingEntry, Rtp, Sfu, Sip, Webhook};
+pub use sections::{
+    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, Webhook,
+};
 pub use setting::{Listen, LogFormat, PictureSize, Right, Secret, Srtp};
 
 use source::Source;
@@ -42,6 +44,8 @@ pub struct Config {
     pub sfu: Sfu,
     /// `[sip]`
     pub sip: Sip,
+    /// `[remote_control]`
+    pub remote_control: RemoteControl,
     /// `[rtp]`
     pub rtp: Rtp,
     /// `[webhook]`
@@ -78,6 +82,7 @@ impl Config {
             http: source.single(dev)?,
             sfu: source.single(dev)?,
             sip: source.single(dev)?,
+            remote_control: source.single(dev)?,
             rtp: source.single(dev)?,
             webhook: source.single(dev)?,
             history: source.single(dev)?,
@@ -147,6 +152,9 @@ impl Config {
                 }
                 Some(_) => {}
             }
+        }
+        if let Err(error) = self.remote_control.codes() {
+            return conflict("[remote_control]", error.to_string());
         }
         let Rtp { port_min, port_max } = self.rtp;
         if port_max.checked_sub(port_min).is_none_or(|span| span < PORTS_OF_A_CALL - 1) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use conference::access::{DialPattern, MeetingSettings, Pin};
 use fetch::Address;
+use gateway::{Code, Codes, CodesError, Control};
 use types::LegLayout;
 
 use super::section::section;
@@ -22,6 +23,10 @@ const fn loopback(port: u16) -> SocketAddr {
 
 fn dial_loopback() -> Vec<DialPattern> {
     ["127.0.0.0/8", "::1", "localhost"].iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn keys(code: &str) -> Code {
+    Code::Keys(code.to_owned())
 }
 
 section! {
@@ -132,6 +137,44 @@ section! {
         picture_fps: u16 [5..=60] = 30;
         /// Bits a second of a picture at most, each way.
         picture_bitrate: u32 [64_000..=20_000_000] = 2_000_000;
+    }
+}
+
+section! {
+    /// Codes that are dialled on the remote control of a room system in a meeting, each confirmed on its
+    /// screen: 2 to 6 keys that begin with * or #, none of them the beginning of another; or "off".
+    ["remote_control"] pub struct RemoteControl {
+        /// Mutes the room system's own microphone, or lifts that.
+        mute: Code = keys("*6");
+        /// Mutes everybody but hosts. For room systems that came in by the host's PIN, as `lock` and
+        /// `end`.
+        mute_guests: Code = keys("*5");
+        /// Raises or lowers a hand.
+        hand: Code = keys("*3");
+        /// Locks the meeting, or opens it.
+        lock: Code = keys("*7");
+        /// Arranges others in this room system's picture in the next way.
+        layout: Code = keys("*8");
+        /// Shows shared screens in this room system's picture, or does no more.
+        content: Code = keys("*4");
+        /// Ends the meeting for all.
+        end: Code = keys("##");
+    }
+}
+
+impl RemoteControl {
+    /// All codes.
+    pub fn codes(&self) -> Result<Codes, CodesError> {
+        let Self { mute, mute_guests, hand, lock, layout, content, end } = self.clone();
+        Codes::new([
+            (Control::Mute, mute),
+            (Control::MuteGuests, mute_guests),
+            (Control::Hand, hand),
+            (Control::Lock, lock),
+            (Control::Layout, layout),
+            (Control::Content, content),
+            (Control::End, end),
+        ])
     }
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use conference::access::{DialPattern, Pin};
 use fetch::{Address, AddressError};
+use gateway::Code;
 use gateway::sip::Hop;
 use types::LegLayout;
 
@@ -80,6 +81,7 @@ macro_rules! by_from_str {
 
 by_from_str! {
     SocketAddr: Text, "an IP address and a port, such as \"0.0.0.0:7880\" or \"[::]:7880\"";
+    Code: Text, "\"off\", or 2 to 6 of 0 to 9, * and # that begin with * or #";
     Address: Text, "http://host or https://host";
     u16: Number, "a whole number from 0 to 65535";
     u32: Number, "a whole number from 0 to 4294967295";

@@ -367,3 +367,15 @@ fn webhooks_need_a_key_that_there_is_and_urls_that_are_http() {
     let dev = Config::load(None, env(&[("PLENUM_WEBHOOK_URLS", "http://127.0.0.1:1/")]), true);
     assert_eq!(dev.unwrap().webhook.key.as_deref(), Some("devkey"));
 }
+
+#[test]
+fn codes_of_remote_controls_are_keys_and_none_begins_with_another() {
+    let codes = load("codes", "[remote_control]\nend = \"off\"\nmute = \"#61\"", &[]).unwrap();
+    assert_eq!(codes.remote_control.mute.to_string(), "#61");
+    assert_eq!(codes.remote_control.end, gateway::Code::Off);
+    assert_eq!(codes.remote_control.lock.to_string(), "*7");
+    let wrong = refusal("codes-wrong", "[remote_control]\nlock = \"77\"", &[]);
+    assert!(wrong.contains("lock") && wrong.contains("begin with * or #"), "{wrong}");
+    let clash = refusal("codes-clash", "[remote_control]\nlock = \"*61\"", &[]);
+    assert!(clash.contains("\"*61\" begins with \"*6\""), "{clash}");
+}

@@ -404,6 +404,35 @@ fn a_room_systems_mute_is_lifted_by_a_host_alone() {
 }
 
 #[test]
+fn a_room_system_mutes_itself_which_nobody_else_lifts_and_lifts_a_hosts_mute_where_people_may() {
+    let mut story = Story::open();
+    story.calls("hall");
+    story.speaks("hall");
+    let hall = story.peer("hall");
+    let own = |story: &mut Story, muted| story.handle(Command::MuteOwn { peer: hall, muted });
+    own(&mut story, true).unwrap();
+    let microphone = story.microphone("hall");
+    assert!(microphone.muted && !microphone.held);
+    assert_eq!(story.mutes("hall", false).unwrap_err(), Refusal::MutedItself);
+    // A host's mute comes and goes; its own stays.
+    story.mutes("hall", true).unwrap();
+    story.mutes("hall", false).unwrap();
+    assert!(story.microphone("hall").muted);
+    own(&mut story, false).unwrap();
+    assert!(!story.microphone("hall").muted);
+
+    story.mutes("hall", true).unwrap();
+    assert_eq!(gates(&own(&mut story, false).unwrap()), [true]);
+    assert!(!story.microphone("hall").muted);
+    story.act(Act::MuteAll { allow_unmute: Some(false) }).unwrap();
+    assert!(is_not_allowed(&own(&mut story, false)));
+    assert!(story.microphone("hall").muted);
+    story.joins("anna", Role::Presenter).unwrap();
+    let peer = story.peer("anna");
+    assert!(is_not_allowed(&story.handle(Command::MuteOwn { peer, muted: true })));
+}
+
+#[test]
 fn everybody_but_hosts_is_muted_and_stays_so_until_asked() {
     let mut story = Story::open();
     story.joins("anna", Role::Presenter).unwrap();

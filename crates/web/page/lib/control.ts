@@ -2,6 +2,8 @@ import { meetingUrl } from './api';
 
 /** The attribute in which the server shows what somebody is in the meeting. */
 export const ROLE = 'plenum.role';
+/** The attribute of who has raised a hand, with the value `true`. */
+export const HAND = 'plenum.hand';
 /** Topics of the server's data messages. */
 export const LOBBY_TOPIC = 'plenum.lobby';
 export const REQUEST_TOPIC = 'plenum.request';

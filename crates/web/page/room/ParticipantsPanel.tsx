@@ -6,13 +6,13 @@ import { useTranslation } from 'react-i18next';
 
 import { gradientIndex, initials } from '../lib/initials';
 import gradients from '../ui/gradients.module.css';
-import { CameraIcon, CameraOffIcon, CloseIcon, MicIcon, MicOffIcon, RoomSystemIcon, ScreenIcon } from '../ui/icons';
+import { CameraIcon, CameraOffIcon, CloseIcon, HandIcon, MicIcon, MicOffIcon, RoomSystemIcon, ScreenIcon } from '../ui/icons';
 import type { Host } from './host';
 import hostStyles from './host.module.css';
 import { type Encryption, KeyTools } from './KeyTools';
 import { HostTools } from './LobbyList';
 import { ParticipantMenu } from './ParticipantMenu';
-import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
+import { isRoomSystem, useCameraOn, useHandRaised, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
 import styles from './panel.module.css';
 
 const MEMBERSHIP = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected];
@@ -108,8 +108,10 @@ function States({ participant }: { participant: Participant }) {
   const micOn = useMicrophoneOn(participant);
   const cameraOn = useCameraOn(participant);
   const sharing = useSharing(participant);
+  const handRaised = useHandRaised(participant);
   return (
     <span className={styles['states']}>
+      {handRaised && <span role="img" aria-label={t('room.handRaised')} data-hand><HandIcon size={18} /></span>}
       {sharing && <span role="img" aria-label={t('room.sharing')}><ScreenIcon size={18} /></span>}
       <span role="img" aria-label={t(micOn ? 'room.unmuted' : 'room.muted')} data-off={!micOn}>
         {micOn ? <MicIcon size={18} /> : <MicOffIcon size={18} />}

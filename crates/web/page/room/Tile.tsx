@@ -5,12 +5,13 @@ import { useTranslation } from 'react-i18next';
 
 import { gradientIndex, initials } from '../lib/initials';
 import gradients from '../ui/gradients.module.css';
-import { MicOffIcon, RoomSystemIcon } from '../ui/icons';
+import { HandIcon, MicOffIcon, RoomSystemIcon } from '../ui/icons';
 import {
   isRoomSystem,
   useCameraHeld,
   useCameraOn,
   useCameras,
+  useHandRaised,
   useMicrophoneOn,
   useName,
   usePendingCall,
@@ -67,8 +68,14 @@ export const Tile = memo(function Tile({ participant }: { participant: Participa
 
 function Strip({ participant, name, muted }: { participant: Participant; name: string; muted: boolean }) {
   const { t } = useTranslation();
+  const handRaised = useHandRaised(participant);
   return (
     <div className={styles['strip']}>
+      {handRaised && (
+        <span className={styles['kind']} role="img" aria-label={t('room.handRaised')} data-hand>
+          <HandIcon size={16} />
+        </span>
+      )}
       {muted && (
         <span className={styles['off']} role="img" aria-label={t('room.muted')}>
           <MicOffIcon size={16} />

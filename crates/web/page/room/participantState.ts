@@ -2,7 +2,7 @@ import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind,
 import { useCallback, useSyncExternalStore } from 'react';
 
 import { type CallStatus, pendingCall } from '../lib/callStatus';
-import { ROLE } from '../lib/control';
+import { HAND, ROLE } from '../lib/control';
 
 const TRACKS = [
   ParticipantEvent.TrackMuted,
@@ -64,6 +64,8 @@ export const isRoomSystem = (participant: Participant): boolean => participant.k
 const mayPublish = (participant: Participant): boolean => participant.permissions?.canPublish ?? true;
 const role = (participant: Participant): string => participant.attributes[ROLE] ?? 'presenter';
 
+export const handRaised = (participant: Participant): boolean => participant.attributes[HAND] === 'true';
+
 export const useName = (participant: Participant) => useValue(participant, NAME, displayName);
 export const useMicrophoneOn = (participant: Participant) => useValue(participant, TRACKS, microphoneOn);
 export const useCameraOn = (participant: Participant) => useValue(participant, TRACKS, cameraOn);
@@ -80,4 +82,5 @@ export const useSpeaking = (participant: Participant) => useValue(participant, S
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
 export const useMayPublish = (participant: Participant) => useValue(participant, PERMISSIONS, mayPublish);
 export const useRole = (participant: Participant) => useValue(participant, ATTRIBUTES, role);
+export const useHandRaised = (participant: Participant) => useValue(participant, ATTRIBUTES, handRaised);
 export const usePendingCall = (participant: Participant) => useValue(participant, ATTRIBUTES, call);

@@ -35,6 +35,9 @@ const camera = (
   </>
 );
 
+export const HandIcon = icon(
+  <path d="M7.5 13V6.2a1.4 1.4 0 0 1 2.8 0V11m0-6.4a1.4 1.4 0 0 1 2.8 0V11m0-5.4a1.4 1.4 0 0 1 2.8 0v6m0-3.4a1.4 1.4 0 0 1 2.8 0V15a6 6 0 0 1-6 6c-2.6 0-4-1.2-5.2-3.2L4.6 13.6a1.5 1.5 0 0 1 2.5-1.6l1.4 2" />,
+);
 export const MicIcon = icon(mic);
 export const MicOffIcon = icon(<>{mic}{slash}</>);
 export const CameraIcon = icon(camera);
