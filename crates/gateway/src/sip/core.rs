@@ -410,9 +410,10 @@ impl CallCore {
         let ring = move || {
             let headers =
                 vec![Header::Require("100rel".into()), Header::RSeq(number.to_string().into())];
-            core.dialog.ringing(Some(headers), None)
+            let rung = core.dialog.ringing(Some(headers), None);
+            rung.map_err(|error| CallErrorKind::Stack(error.into()))
         };
-        ring().map_err(|error| CallErrorKind::Stack(error.into()))?;
+        ring()?;
         let core = self.clone();
         let repeat = async move {
             let limits = &core.shared.limits;
