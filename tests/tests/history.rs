@@ -129,7 +129,8 @@ fn a_meeting_stands_in_the_history_and_is_told_as_it_happens() {
 #[test]
 fn what_was_said_in_a_call_is_kept_without_its_secrets() {
     let story = Story::begin("what_was_said_in_a_call_is_kept");
-    let meetings = "[[meeting]]\nid = \"board\"\nguest_pin = \"471100\"\n";
+    let meetings = "[[meeting]]\nid = \"board\"\nguest_pin = \"471100\"\n\n\
+                    [[meeting]]\nid = \"closed\"\nroom_systems = false\n";
     let server = Server::start_with(&story, meetings);
     let admin = CommandLine::new(&story, &server, "admin");
     admin.first_sign_in(&server);
@@ -142,7 +143,7 @@ fn what_was_said_in_a_call_is_kept_without_its_secrets() {
     room.acknowledge("");
     room.press('7');
     room.hang_up();
-    let mut stranger = Caller::new(&server.dial("nowhere", "udp"), RED);
+    let mut stranger = Caller::new(&server.dial("closed", "udp"), RED);
     let offer = stranger.sdp("8 0", "sendrecv");
     let refusal = stranger.invite(&offer);
     assert_eq!(refusal.status(), 404, "{}", refusal.0);

@@ -192,7 +192,7 @@ pub async fn a_damaged_backup_restores_nothing(database: &Database) {
         ("a row is none of its table", "[0,\"account\",", "[0,"),
         ("a row is of no table", "[0,\"account\",", "[77,\"account\","),
         ("another form", "\"form\":1", "\"form\":2"),
-        ("another schema", "\"schema\":1", "\"schema\":2"),
+        ("another schema", "\"schema\":2", "\"schema\":3"),
         ("no table of ours", "\"name\":\"legs\"", "\"name\":\"legs; DROP TABLE audit\""),
         ("another count", "\"audit\":20", "\"audit\":21"),
         ("no line of ours", "[0,\"account\",", "[0,account,"),

@@ -17,7 +17,7 @@ impl Ladder {
             let here = format!("{} ({})", message.peer, message.transport);
             if side != here {
                 let ours = format!("Plenum {}", message.local);
-                let room = WIDTH + 2;
+                let room = WIDTH + 1;
                 let gap = room.saturating_sub(here.chars().count() + ours.chars().count()).max(2);
                 let _ = writeln!(text, "\n{:12}{here}{}{ours}", "", " ".repeat(gap));
                 side = here;
@@ -65,11 +65,11 @@ mod tests {
         let expected = "\
 Call a@b
 
-            10.0.0.5:5060 (udp)         Plenum 10.0.0.7:7060
-    +0.000  |-- INVITE sip:board@example.org (SDP) ------------------>|
-    +0.004  |<------------------------------------------ 100 Trying --|
-    +0.500  |-- INVITE sip:board@example.org (SDP), again ----------->|
-    +0.700  |<---------------------------------------- 200 OK (SDP) --|
+            10.0.0.5:5060 (udp)                  Plenum 10.0.0.7:7060
+    +0.000  |-- INVITE sip:board@example.org (SDP) ---------------->|
+    +0.004  |<---------------------------------------- 100 Trying --|
+    +0.500  |-- INVITE sip:board@example.org (SDP), again --------->|
+    +0.700  |<-------------------------------------- 200 OK (SDP) --|
 
 3 more messages were not kept.
 ";

@@ -280,8 +280,9 @@ mod tests {
     #[test]
     fn neither_calls_nor_messages_nor_bytes_grow_without_end() {
         let mut world = World::new();
-        for _ in 0..1_000 {
-            world.says("long", false, "INVITE", None);
+        world.says("long", false, "INVITE", None);
+        for _ in 1..1_000 {
+            world.says("long", true, "INVITE", Some(200));
         }
         for number in 0..5_000 {
             world.says(&format!("n{number}"), false, "INVITE", None);
