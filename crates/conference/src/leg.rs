@@ -60,7 +60,7 @@ pub struct LegSeat {
     /// The shard's place among all.
     place: usize,
     sockets: LegSockets,
-    content: Option<ContentSeat>,
+    content: Option<Box<ContentSeat>>,
     bandwidth: Option<Bandwidth>,
 }
 
@@ -91,7 +91,8 @@ impl LegSeat {
         match bound {
             Ok((sockets, floor)) => {
                 let peer = PeerId(self.conference.next_id());
-                self.content = Some(ContentSeat { peer, sockets, floor: Some(floor) });
+                let floor = Some(floor);
+                self.content = Some(Box::new(ContentSeat { peer, sockets, floor }));
             }
             Err(error) => tracing::warn!(%error, "a room system has no second picture"),
         }
@@ -130,7 +131,8 @@ impl LegSeat {
         let second = second.transpose()?;
         let (adapter, events) = mpsc::channel(EVENT_QUEUE);
         let (link, keys) = (Link::default(), Keys(adapter.downgrade()));
-        let second = second.map(|(ContentSeat { peer, sockets, .. }, leg)| {
+        let second = second.map(|(seat, leg)| {
+            let ContentSeat { peer, sockets, .. } = *seat;
             let adapter = adapter.downgrade();
             let sorter = ContentSorter { link: link.clone(), adapter };
             shard.give_sockets(peer, sockets);

@@ -68,13 +68,17 @@ impl Room {
         self.client.release(Instant::now());
     }
 
+    async fn transmit(&mut self) {
+        while let Some(message) = self.client.transmit() {
+            self.socket.send_to(&message, self.server).await.unwrap();
+        }
+    }
+
     /// The next thing that it is told.
     async fn event(&mut self) -> ClientEvent {
         let heard = async {
             loop {
-                while let Some(message) = self.client.transmit() {
-                    self.socket.send_to(&message, self.server).await.unwrap();
-                }
+                self.transmit().await;
                 if let Some(event) = self.client.event() {
                     return event;
                 }
@@ -122,12 +126,13 @@ async fn the_floor_follows_whoever_asks_last_and_a_host_takes_it() {
     first.ask();
     assert_eq!(first.event().await, ClientEvent::Granted);
     house.screens(1).await;
-    first.release();
     assert_eq!(second.event().await, ClientEvent::Theirs(true));
-    first.client.transmit().map(|it| first.socket.try_send_to(&it, first.server).unwrap());
+    first.release();
+    first.transmit().await;
     assert_eq!(second.event().await, ClientEvent::Theirs(false));
     house.screens(0).await;
     first.peer.hang_up(2).await;
+    second.peer.hang_up(2).await;
     house.gateway.stop().await;
 }
 
@@ -146,7 +151,10 @@ async fn who_may_not_share_and_who_asks_too_often_is_denied() {
         restless.ask();
         match restless.event().await {
             ClientEvent::Granted => restless.release(),
-            event => break assert_eq!(event, ClientEvent::Ended),
+            event => {
+                assert_eq!(event, ClientEvent::Ended);
+                break;
+            }
         }
         granted += 1;
         assert!(granted < 100, "nobody stops it");

@@ -365,6 +365,15 @@ fn a_peer_that_falls_silent_is_told_once_and_again_after_it_spoke() {
 }
 
 #[test]
+fn a_peer_that_may_be_silent_is_not_gone() {
+    let mut one = One::new(media(HERE, THERE));
+    one.leg = one.leg.allow_silence();
+    one.sound(1, 0);
+    one.run(Duration::from_secs(100));
+    assert_eq!(one.got.silent, 0);
+}
+
+#[test]
 fn losses_are_reported_and_read_on_the_other_side() {
     let mut pump = Pump::new(media(HERE, THERE), media(THERE, HERE));
     pump.talk(Side::Left, 10);
