@@ -79,6 +79,7 @@ impl Remote {
     }
 }
 
+// What waits takes `&mut self`: a line cannot be shared between threads, only handed over.
 impl Line {
     /// Until the room system is not in its meeting any more.
     pub(super) async fn until_out(&mut self) -> Done {
@@ -130,7 +131,7 @@ impl Line {
         let snapshot = meeting.snapshot().await?;
         let me = snapshot.participants.iter().find(|it| it.peer == self.leg.peer())?;
         let (done, message) = match control {
-            Control::Mute => return self.mute_itself(&meeting, me).await,
+            Control::Mute => return mute_itself(&meeting, me).await,
             Control::MuteGuests => {
                 let act = Act::MuteAll { allow_unmute: None };
                 (self.steer(&meeting, act).await, Message::GuestsMuted)
@@ -169,19 +170,9 @@ impl Line {
         }
     }
 
-    async fn mute_itself(&self, meeting: &MeetingHandle, me: &ParticipantView) -> Option<Message> {
-        let mut tracks = me.tracks.iter();
-        let muted = !tracks.any(|it| it.info.source == TrackSource::Microphone && it.muted);
-        match meeting.execute(Command::MuteOwn { peer: me.peer, muted }).await {
-            Ok(()) => Some(Message::Muted(muted)),
-            Err(ExecuteError::Refused(_)) => Some(Message::MutedByHost),
-            Err(ExecuteError::Over) => None,
-        }
-    }
-
     /// Shows everybody how it stands; an empty value takes the attribute away.
     async fn mark(
-        &self,
+        &mut self,
         meeting: &MeetingHandle,
         attribute: &str,
         value: &str,
@@ -193,7 +184,7 @@ impl Line {
     }
 
     /// Steers the meeting as the page of a host does: by the same rules, and into the same log.
-    async fn steer(&self, meeting: &MeetingHandle, act: Act) -> Result<(), ExecuteError> {
+    async fn steer(&mut self, meeting: &MeetingHandle, act: Act) -> Result<(), ExecuteError> {
         let identity = self.caller.identity().clone();
         let now = Timestamp::of(SystemTime::now());
         let name = store::Actor {
@@ -213,6 +204,17 @@ impl Line {
             tracing::warn!(%error, "what was done by a remote control is not in the audit log");
         }
         done
+    }
+}
+
+/// Mutes the room system, or lifts that; `None` where the meeting is over.
+async fn mute_itself(meeting: &MeetingHandle, me: &ParticipantView) -> Option<Message> {
+    let mut tracks = me.tracks.iter();
+    let muted = !tracks.any(|it| it.info.source == TrackSource::Microphone && it.muted);
+    match meeting.execute(Command::MuteOwn { peer: me.peer, muted }).await {
+        Ok(()) => Some(Message::Muted(muted)),
+        Err(ExecuteError::Refused(_)) => Some(Message::MutedByHost),
+        Err(ExecuteError::Over) => None,
     }
 }
 
