@@ -66,6 +66,24 @@ pub fn text(path: &Path) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
+/// What tesseract reads where subtitles stand, in English: of words on a picture that has much else in
+/// it, it does not find them.
+///
+/// # Panics
+/// When it or ffmpeg does not run.
+pub fn subtitles(path: &Path) -> String {
+    let part = path.with_extension("subtitles.png");
+    let done = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-i"])
+        .arg(path)
+        .args(["-vf", "crop=iw*0.6:ih*0.24:iw*0.2:ih*0.66,scale=iw*2:-1"])
+        .arg(&part)
+        .output()
+        .expect("ffmpeg runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    text(&part)
+}
+
 /// A picture, eight bits a channel.
 pub struct Picture {
     /// Pixels.
