@@ -93,6 +93,11 @@ fn who_dials_the_address_alone_enters_number_and_pin_waits_and_is_admitted() {
     reads(&mut room, "Enter the PIN");
     room.send_dtmf("1111#2222#3333#");
     room.wait_for_end(PATIENCE);
+    wait::until("the history has the call with the rule that it came by", PATIENCE, || {
+        let legs = admin.json(&["history", "legs"]);
+        let mut legs = legs.as_array()?.iter();
+        legs.any(|it| it["rule"] == "Voice" && it["codecs"] != "").then_some(())
+    });
     let log = std::fs::read_to_string(story.file("server.log")).expect("the log");
     for word in ["three wrong numbers", "three wrong PINs", "sits at its meeting now"] {
         assert!(log.contains(word), "{word}");

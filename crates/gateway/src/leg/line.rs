@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use conference::access::{self, AdmissionError};
-use conference::{CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting};
+use conference::{
+    CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, RULE_ATTRIBUTE, Sharing, Waiting,
+};
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
@@ -47,7 +49,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn of(call: &IncomingCall, role: Role, layout: LegLayout) -> Self {
+    pub(super) fn of(
+        call: &IncomingCall,
+        role: Role,
+        layout: LegLayout,
+        rule: Option<String>,
+    ) -> Self {
         let user = user_of(&call.from);
         let id = call.id().map(ToString::to_string).unwrap_or_default();
         let attributes = [
@@ -59,6 +66,7 @@ impl Caller {
             ("sip.transport", &call.transport.to_string()),
             ("sip.userAgent", &shown(call.user_agent.as_deref().unwrap_or_default())),
             (LAYOUT_ATTRIBUTE, layout.as_str()),
+            (RULE_ATTRIBUTE, &shown(&rule.unwrap_or_default())),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())

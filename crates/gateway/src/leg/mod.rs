@@ -222,7 +222,7 @@ enum Media {
 }
 
 async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared, Refused> {
-    let Way { to, trunk } = route::way(shared, call).await?;
+    let Way { to, trunk, rule } = route::way(shared, call).await?;
     let source = call.source.ip();
     let (entry, role, other) = match to {
         To::Meeting(dialled) => {
@@ -251,7 +251,7 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
         seat.add_content();
     }
     let mut session = Session::new(&mut seat, address, &rules, call.secure, bandwidth);
-    let mut caller = Caller::of(call, role, layout);
+    let mut caller = Caller::of(call, role, layout, rule);
     let media = match call.offer.take() {
         Some(offer) => {
             let (answer, agreed) = session.answer(&offer)?;

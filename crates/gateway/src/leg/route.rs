@@ -21,6 +21,8 @@ pub(super) struct Way {
     pub(super) to: To,
     /// What it comes over, where it comes over a trunk.
     pub(super) trunk: Option<TrunkCall>,
+    /// The dial rule that sends it there, where one does.
+    pub(super) rule: Option<String>,
 }
 
 /// Where a call goes.
@@ -41,7 +43,7 @@ pub(super) async fn way(shared: &Shared, call: &IncomingCall) -> Result<Way, Ref
         // Whoever knows both ends of a call has it from one of them.
         let place = shared.places().get(replaced.id()).cloned();
         let (meeting, role) = place.ok_or(Refused::NotReplaced)?;
-        return Ok(Way { to: To::Place(meeting, role), trunk: None });
+        return Ok(Way { to: To::Place(meeting, role), trunk: None, rule: None });
     }
     let user = call.user.as_deref().unwrap_or_default();
     let user = UserPart::read(user).ok_or(Refused::NoMeetingDialled)?;
@@ -50,7 +52,7 @@ pub(super) async fn way(shared: &Shared, call: &IncomingCall) -> Result<Way, Ref
             let read = plan.read().await?;
             by_plan(shared, plan, &read, call, user)
         }
-        None => Ok(Way { to: dialled(shared, user)?, trunk: None }),
+        None => Ok(Way { to: dialled(shared, user)?, trunk: None, rule: None }),
     }
 }
 
@@ -75,7 +77,9 @@ fn by_plan(
     if asked.called.len() > MAX_ADDRESS || asked.calling.len() > MAX_ADDRESS {
         return Err(Refused::NoMeetingDialled);
     }
-    let to = match (read.decide(&asked), trunk) {
+    let ruling = read.decide(&asked);
+    let rule = ruling.as_ref().map(|it| it.rule.clone());
+    let to = match (ruling, trunk) {
         (Some(ruling), from) => {
             let from = from.map(|it| &it.id);
             by_rule(shared, plan, read, ruling, user, from)?
@@ -89,9 +93,9 @@ fn by_plan(
         },
         (None, None) => dialled(shared, user)?,
     };
-    let Some(trunk) = trunk else { return Ok(Way { to, trunk: None }) };
+    let Some(trunk) = trunk else { return Ok(Way { to, trunk: None, rule }) };
     match plan.take(&trunk.id, &trunk.entity, None) {
-        Some(call) => Ok(Way { to, trunk: Some(call) }),
+        Some(call) => Ok(Way { to, trunk: Some(call), rule }),
         None => Err(Refused::TrunkFull { trunk: trunk.entity.name.clone() }),
     }
 }
