@@ -1,8 +1,6 @@
 //! Content sharing with a room system that has a second picture: its floor is libre's, its pictures are
 //! decoded by ffmpeg.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::path::Path;
 use std::time::Duration;
 

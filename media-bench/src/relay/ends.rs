@@ -1,6 +1,7 @@
 //! Both ends of all calls: cameras on one side, and those who only count on the other.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use rtp::packet::Packet;
 use rtp::srtp::Srtp;
@@ -10,6 +11,7 @@ use udp::{Purpose, Socket};
 use super::{CALLS, SUITE};
 use crate::camera::Camera;
 use crate::fault::{Doing, Fault, Result, missing};
+use crate::load::Contender;
 use crate::{machine, packets};
 
 /// One packet in so many is looked at.
@@ -121,6 +123,35 @@ impl Ends {
 
     pub fn longest(&self) -> usize {
         self.longest
+    }
+}
+
+/// A server between the ends of all calls.
+pub trait Relaying {
+    fn pid(&self) -> u32;
+    fn ends(&self) -> &Ends;
+    fn ends_mut(&mut self) -> &mut Ends;
+}
+
+impl<T: Relaying> Contender for T {
+    fn pid(&self) -> u32 {
+        Relaying::pid(self)
+    }
+
+    fn send(&mut self, count: u32, _: Instant) -> Result<()> {
+        self.ends_mut().send(count)
+    }
+
+    fn drive(&mut self, _: Instant) -> Result<()> {
+        self.ends_mut().drive()
+    }
+
+    fn received(&self) -> u64 {
+        self.ends().received()
+    }
+
+    fn longest(&self) -> usize {
+        self.ends().longest()
     }
 }
 

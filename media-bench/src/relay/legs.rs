@@ -11,11 +11,10 @@ use sfu::{Command, PeerEvent, PeerEvents};
 use types::{Codec, MediaKind, PeerId, TrackId, VideoCodec};
 
 use super::SUITE;
-use super::ends::{Ends, Way, key_and_salt};
+use super::ends::{Ends, Relaying, Way, key_and_salt};
 use crate::camera::PAYLOAD_TYPE;
 use crate::child::{self, OwnServer};
 use crate::fault::{Doing, Result};
-use crate::load::Contender;
 use crate::machine;
 
 /// The name of this role on the command line.
@@ -50,25 +49,17 @@ impl OwnLegs {
     }
 }
 
-impl Contender for OwnLegs {
+impl Relaying for OwnLegs {
     fn pid(&self) -> u32 {
         self.server.pid()
     }
 
-    fn send(&mut self, count: u32, _: Instant) -> Result<()> {
-        self.ends.send(count)
+    fn ends(&self) -> &Ends {
+        &self.ends
     }
 
-    fn drive(&mut self, _: Instant) -> Result<()> {
-        self.ends.drive()
-    }
-
-    fn received(&self) -> u64 {
-        self.ends.received()
-    }
-
-    fn longest(&self) -> usize {
-        self.ends.longest()
+    fn ends_mut(&mut self) -> &mut Ends {
+        &mut self.ends
     }
 }
 

@@ -10,10 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::SUITE;
-use super::ends::{Ends, Way, key_and_salt};
+use super::ends::{Ends, Relaying, Way, key_and_salt};
 use crate::camera::PAYLOAD_TYPE;
 use crate::fault::{Doing, Fault, Result, missing};
-use crate::load::Contender;
 use crate::machine;
 
 const CONTROL_PORT: u16 = 2_223;
@@ -76,25 +75,17 @@ impl RtpEngine {
     }
 }
 
-impl Contender for RtpEngine {
+impl Relaying for RtpEngine {
     fn pid(&self) -> u32 {
         self.process.child.id()
     }
 
-    fn send(&mut self, count: u32, _: Instant) -> Result<()> {
-        self.ends.send(count)
+    fn ends(&self) -> &Ends {
+        &self.ends
     }
 
-    fn drive(&mut self, _: Instant) -> Result<()> {
-        self.ends.drive()
-    }
-
-    fn received(&self) -> u64 {
-        self.ends.received()
-    }
-
-    fn longest(&self) -> usize {
-        self.ends.longest()
+    fn ends_mut(&mut self) -> &mut Ends {
+        &mut self.ends
     }
 }
 

@@ -186,23 +186,15 @@ impl House {
 
     /// Waits until so many screens are shared: by whom.
     pub async fn screens(&self, count: usize) -> Vec<Identity> {
-        let look = async {
-            loop {
-                let meeting = self.conference.find(&self.meeting).unwrap();
-                let people = meeting.snapshot().await.unwrap().participants;
-                let shares = people.iter().filter(|it| {
-                    let mut tracks = it.tracks.iter();
-                    tracks.any(|it| it.info.source == TrackSource::ScreenShare)
-                });
-                let shares: Vec<Identity> = shares.map(|it| it.identity.clone()).collect();
-                if shares.len() == count {
-                    return shares;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, look).await;
-        found.unwrap_or_else(|_| panic!("not {count} screens"))
+        self.until(&format!("{count} screens"), |meeting| {
+            let shares = meeting.participants.iter().filter(|it| {
+                let mut tracks = it.tracks.iter();
+                tracks.any(|it| it.info.source == TrackSource::ScreenShare)
+            });
+            let shares: Vec<Identity> = shares.map(|it| it.identity.clone()).collect();
+            (shares.len() == count).then_some(shares)
+        })
+        .await
     }
 
     pub async fn act(&self, act: Act) {
