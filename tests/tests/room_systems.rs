@@ -1,13 +1,12 @@
 //! A room system meets people in browsers. What each receives is told by its content.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use tests::analyse::{self, Area, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::{Browser, Mode};
-use tests::media::{BLUE, FPS, GREEN, Mark, RED, wav};
-use tests::person::Person;
+use tests::media::{BLUE, FPS, GREEN, RED};
+use tests::person::{Person, hears, receives};
 use tests::server::Server;
 use tests::story::Story;
 use tests::token;
@@ -90,17 +89,7 @@ impl Meeting {
         for person in &mut self.people {
             let me = person.mark;
             for (identity, mark) in senders.iter().chain([&room]).filter(|it| it.1 != me) {
-                let steps = person.steps(identity, 3.0) as f64 / 3.0;
-                assert!(steps >= STEPS_A_SECOND, "{} sees {steps} steps a second", me.name);
-                let file = self.story.file(&format!("{}-sees-{}.png", me.name, mark.name));
-                person.picture(identity, &file);
-                let share = Picture::read(&file).share(*mark, WHOLE);
-                assert!(share > 0.7, "{} fills {share} of {}'s picture", mark.name, me.name);
-                let heard = person.record(identity, 2.0);
-                let file = self.story.file(&format!("{}-hears-{}.wav", me.name, mark.name));
-                std::fs::write(file, wav(&heard)).unwrap();
-                // The first moments of a recording hold the filter's start.
-                hears(me, &[*mark], &heard[heard.len() / 4..], 48_000);
+                receives(&self.story, person, identity, *mark);
             }
         }
     }
@@ -115,8 +104,7 @@ impl Meeting {
     }
 
     fn room_receives(&mut self) {
-        let (samples, rate) = self.room.heard(3.0);
-        hears(BLUE, &[RED, GREEN], &samples, rate);
+        hears(BLUE, &[RED, GREEN], || self.room.heard(3.0));
 
         let picture = Picture::read(&self.room.picture("sees.png"));
         let (tile_of_red, tile_of_green) =
@@ -153,19 +141,6 @@ impl Meeting {
             Picture::read(&self.room.picture("counter.png")).counter(tile)
         })
     }
-}
-
-/// A recording has the others' tones, and its listener's own far below.
-fn hears(me: Mark, others: &[Mark], samples: &[i16], rate: u32) {
-    let own = analyse::level_at(samples, rate, me.tone);
-    let mut levels = String::new();
-    for other in others {
-        let level = analyse::level_at(samples, rate, other.tone);
-        let _ = write!(levels, "{} {level:.1} dB, ", other.name);
-        assert!(level > -40.0, "{} hears {} at {level} dB", me.name, other.name);
-        assert!(level - own >= APART_DB, "{}: {level} dB against {own} dB", me.name);
-    }
-    println!("{} hears {levels}itself {own:.1} dB", me.name);
 }
 
 /// The whole story of one call: all meet, one after the other leaves.
@@ -329,8 +304,7 @@ fn a_room_system_gets_one_person_untouched_and_two_composed() {
             (picture.share(RED, WHOLE) > 0.7).then_some(())
         });
         let (frames, began) = (room.frames(), Instant::now());
-        let (samples, rate) = room.heard(3.0);
-        hears(BLUE, &[RED], &samples, rate);
+        hears(BLUE, &[RED], || room.heard(3.0));
         let steps = (room.frames() - frames) as f64 / began.elapsed().as_secs_f64();
         assert!(steps >= STEPS_A_SECOND, "{when}: the room sees {steps} steps a second");
     };
