@@ -268,6 +268,15 @@ impl Dialler for Calls {
         self.leg(meeting, id).map(|leg| DialledLeg { layout, ..leg })
     }
 
+    fn steer_camera(
+        &self,
+        _: &MeetingId,
+        _: &Identity,
+        _: CameraOrder,
+    ) -> Result<(), CameraRefusal> {
+        Err(CameraRefusal::NoCamera)
+    }
+
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {
         self.leg(meeting, id)
     }

@@ -144,6 +144,15 @@ mod tests {
             None
         }
 
+        fn steer_camera(
+            &self,
+            _: &MeetingId,
+            _: &Identity,
+            _: CameraOrder,
+        ) -> Result<(), CameraRefusal> {
+            Err(CameraRefusal::NoCamera)
+        }
+
         fn hang_up(&self, _: &MeetingId, _: &LegId) -> Option<DialledLeg> {
             None
         }

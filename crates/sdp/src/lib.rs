@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod camera;
 mod crypto;
 mod fmtp;
 #[doc(hidden)]
@@ -26,11 +27,12 @@ mod sharing;
 mod write;
 
 pub use answer::{Answer, answer};
+pub use camera::CameraStream;
 pub use crypto::{Crypto, MAX_KEY, SrtpKey, Suite};
 pub use fmtp::{H264, Opus, Vp8};
 pub use h264::{Level, Picture, Profile, ProfileLevelId, VideoLimits};
 pub use local::{
-    Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
+    Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
     SrtpPolicy, VideoCap,
 };
 pub use model::{

@@ -11,13 +11,15 @@ use conference::{
     CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, Sharing, Waiting,
 };
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
+use rtp::payload::h224::Frame;
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
 use super::admission::{KeyEntry, Step};
 use super::floor::FloorEvent;
+use super::camera::{Camera, Orders, Steered};
 use super::keys::{Way, Ways};
-use super::media::Session;
+use super::media::{Agreed, Session};
 use super::prompt::Prompt;
 use crate::gateway::Shared;
 use crate::sip::{
@@ -188,6 +190,10 @@ pub(super) struct Line {
     stop: CancellationToken,
     /// When it gets a key frame that it did not ask for.
     pub(super) shown_again: Option<Instant>,
+    pub(super) camera: Option<Camera>,
+    /// What hosts want of the camera.
+    pub(super) orders: Orders,
+    pub(super) steered: Option<Steered>,
     /// How it tells the keys of its remote control.
     ways: Ways,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
@@ -226,6 +232,7 @@ impl Line {
         stop: CancellationToken,
     ) -> Self {
         let (handle, deaf) = (call.handle(), Arc::default());
+        let (camera, orders) = (session.camera(), Orders::new());
         caller.speaks(session.spoken());
         Self {
             shared,
@@ -237,6 +244,9 @@ impl Line {
             said: None,
             stop,
             shown_again: None,
+            camera,
+            orders,
+            steered: None,
             ways: Ways::default(),
             deaf,
         }
@@ -406,6 +416,13 @@ impl Line {
                 None => std::future::pending().await,
             }
         };
+        let moves = self.camera.as_ref().and_then(Camera::deadline);
+        let moves = async {
+            match moves {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
@@ -424,8 +441,38 @@ impl Line {
                 self.leg.needs_key_frame();
                 None
             }
+            frame = hear(&mut self.camera) => {
+                if let Some(camera) = &mut self.camera
+                    && let Some(steered) = camera.heard(&frame, Instant::now())
+                {
+                    if !steered {
+                        self.camera = None;
+                    }
+                    self.show_camera().await;
+                }
+                None
+            }
+            order = self.orders.next() => {
+                if let Some(camera) = &mut self.camera {
+                    camera.obey(order, Instant::now());
+                }
+                None
+            }
+            () = moves => {
+                if let Some(camera) = &mut self.camera {
+                    camera.do_what_is_due(Instant::now());
+                }
+                None
+            }
             () = deadline => None,
         }
+    }
+
+    /// The media were agreed on anew.
+    async fn update(&mut self, agreed: Agreed) {
+        self.camera = self.session.camera();
+        agreed.reach(&mut self.leg).await;
+        self.show_camera().await;
     }
 
     async fn handle_call(&mut self, event: Option<CallEvent>) -> Option<Next> {
@@ -470,7 +517,7 @@ impl Line {
         match self.session.answer(sdp) {
             Ok((answer, agreed)) => {
                 offer.accept(answer);
-                agreed.reach(&mut self.leg).await;
+                self.update(agreed).await;
                 self.said = None;
             }
             Err(error) => {
@@ -483,7 +530,7 @@ impl Line {
     /// The answer to an offer of ours, in an ACK.
     async fn completed(&mut self, answer: &[u8]) {
         match self.session.complete(answer) {
-            Ok(Some(agreed)) => agreed.reach(&mut self.leg).await,
+            Ok(Some(agreed)) => self.update(agreed).await,
             Ok(None) => {}
             // The session stays as it was (RFC 3264 section 8 has no word for a wrong answer).
             Err(error) => tracing::warn!(reason = %error, "an answer cannot be used"),
@@ -558,6 +605,14 @@ impl Line {
     pub(super) async fn end(self) {
         self.leg.leave(LeaveReason::ByItself);
         hang_up(&self.call).await;
+    }
+}
+
+/// What the other side says of its camera.
+async fn hear(camera: &mut Option<Camera>) -> Frame {
+    match camera {
+        Some(camera) => camera.hear().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -83,6 +83,7 @@ impl Line {
     /// The room system is in its meeting.
     pub(super) async fn talk(&mut self) -> Done {
         tracing::info!(peer = %self.leg.peer(), "a room system is in");
+        self.show_camera().await;
         let mut remote = Remote { keys: KeyReader::new(), shown_until: None, ends_at: None };
         loop {
             match self.next(remote.deadline(), None).await {
@@ -93,6 +94,20 @@ impl Line {
                 Some(Next::Goodbye) => return Done::Goodbye,
                 Some(Next::Over) => return Done::Over,
             }
+        }
+    }
+
+    /// Tells the meeting, and lets hosts steer, whether it has a camera for that.
+    pub(super) async fn show_camera(&mut self) {
+        let was_steered = self.steered.take().is_some();
+        let meeting = self.leg.meeting().map(|it| it.id().clone());
+        if let (Some(_), Some(meeting)) = (&self.camera, meeting) {
+            let identity = self.caller.identity().clone();
+            self.steered = Some(self.shared.cameras.add(meeting, identity, &self.orders));
+        }
+        let is_steered = self.steered.is_some();
+        if was_steered || is_steered {
+            self.leg.set_camera(is_steered).await;
         }
     }
 

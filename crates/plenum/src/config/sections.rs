@@ -112,6 +112,8 @@ section! {
             example "[\"10.20.0.0/16\", \"*.rooms.example.org\", \"8*@pbx.example.org\"]";
         /// Whether a room system that dials the server's address alone is asked for a meeting's number.
         reception: bool = true;
+        /// Whether hosts steer the cameras of room systems that offer it (H.224, H.281).
+        cameras: bool = true;
         /// "allowed": media is encrypted where the room system can; "required": calls without
         /// encryption are refused.
         srtp: Srtp = Srtp::Allowed;
