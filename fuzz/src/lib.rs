@@ -52,6 +52,11 @@ pub fn red(data: &[u8]) {
     rtp::fuzz::red(data);
 }
 
+/// Camera control.
+pub fn h224(data: &[u8]) {
+    rtp::fuzz::h224(data);
+}
+
 /// Telephone events.
 pub fn tones(data: &[u8]) {
     rtp::fuzz::tones(data);

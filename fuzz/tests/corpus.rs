@@ -27,6 +27,7 @@ targets! {
     vp8: 3000,
     sps: 3000,
     red: 3000,
+    h224: 3000,
     tones: 3000,
     audio_jitter: 3000,
     video_jitter: 3000,

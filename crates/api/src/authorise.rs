@@ -11,7 +11,7 @@ use conference::people::{ApiToken, Right};
 use conference::store::{self, ActorKind, Batch, Outcome, Target};
 use conference::{Conference, ExecuteError, MeetingHandle};
 use room::{Act, Actor};
-use types::MeetingId;
+use types::{Identity, MeetingId};
 
 use crate::Api;
 use crate::caller::{self, Caller, now};
@@ -121,6 +121,13 @@ impl Steering {
         let store = self.store.clone().filter(|_| *act != Act::Look)?;
         let act = store::Act::live(now(), self.name.clone(), act, self.meeting.id(), self.from);
         Some(Note { store, act })
+    }
+
+    /// What the audit log will say of whose camera was steered.
+    pub fn note_of_camera(&self, whose: &Identity) -> Option<Note> {
+        let note = self.note(&Act::End)?;
+        let act = store::Act { action: "live.camera".to_owned(), ..note.act };
+        Some(Note { act, ..note }.on("participant", whose.to_string(), String::new()))
     }
 }
 

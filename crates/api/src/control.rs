@@ -82,7 +82,7 @@ pub struct LiveBody {
 }
 
 impl Steering {
-    async fn act(&self, act: Act) -> Result<(), Problem> {
+    pub async fn act(&self, act: Act) -> Result<(), Problem> {
         let (actor, note) = (self.actor.clone(), self.note(&act));
         let done = self.meeting.execute(Command::Steer { actor, act }).await;
         if let Some(note) = note {

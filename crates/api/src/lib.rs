@@ -5,6 +5,7 @@ mod authorise;
 mod authority;
 mod booking;
 mod caller;
+mod camera;
 mod control;
 mod csv;
 mod doors;
@@ -303,6 +304,7 @@ fn steering() -> OpenApiRouter<Api> {
         .routes(routes!(control::participants))
         .routes(routes!(control::change, control::remove))
         .routes(routes!(control::mute))
+        .routes(routes!(camera::steer))
         .routes(routes!(control::ask))
         .routes(routes!(control::to_lobby))
         .routes(routes!(control::mute_all))

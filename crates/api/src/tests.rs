@@ -9,7 +9,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use conference::access::{Directory, Grant, KeyRights, Keys, MeetingSettings, Pin};
 use conference::telephony::{Present, TrunkState};
-use conference::{DialRefusal, DialledLeg, Dialler, LegId, LegState};
+use conference::{CameraOrder, CameraRefusal, DialRefusal, DialledLeg, Dialler, LegId, LegState};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -266,6 +266,15 @@ impl Dialler for Calls {
 
     fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
         self.leg(meeting, id).map(|leg| DialledLeg { layout, ..leg })
+    }
+
+    fn steer_camera(
+        &self,
+        _: &MeetingId,
+        _: &Identity,
+        _: CameraOrder,
+    ) -> Result<(), CameraRefusal> {
+        Err(CameraRefusal::NoCamera)
     }
 
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use room::Refusal;
+pub use rtp::payload::h224::{Motion, Way};
 use serde::Serialize;
 use types::{Identity, LegLayout, MeetingId};
 
@@ -132,6 +133,30 @@ pub enum DialRefusal {
     Unavailable,
 }
 
+/// What a camera is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameraOrder {
+    /// Move so, until it is stopped, for some seconds at most.
+    Move(Motion),
+    /// Stand still.
+    Stop,
+    /// Keep where it looks as one of 16 places.
+    Store(u8),
+    /// Look there again.
+    Recall(u8),
+}
+
+/// Why a camera does not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CameraRefusal {
+    /// None that could be steered.
+    #[error("this participant has no camera that can be steered from here")]
+    NoCamera,
+    /// More is asked of it than it can be told.
+    #[error("the camera is told too much at once: try again")]
+    Busy,
+}
+
 /// Who calls room systems.
 #[async_trait]
 pub trait Dialler: Send + Sync {
@@ -160,6 +185,17 @@ pub trait Dialler: Send + Sync {
     /// Arranges others so in its picture from now on; `None` if there is none such. A call that is
     /// over stays as it is.
     fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg>;
+
+    /// Steers the camera of a room system in a meeting. Whether who asks may, the caller knows.
+    ///
+    /// # Errors
+    /// [`CameraRefusal`]: nothing is sent.
+    fn steer_camera(
+        &self,
+        meeting: &MeetingId,
+        identity: &Identity,
+        order: CameraOrder,
+    ) -> Result<(), CameraRefusal>;
 
     /// Ends a call, or takes it back; `None` if there is none such.
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg>;

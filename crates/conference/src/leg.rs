@@ -30,6 +30,8 @@ use crate::speech::Speech;
 /// The attribute of a room system that has put the meeting on hold, with the value `true`. It is
 /// our own: LiveKit has no word for it.
 const ON_HOLD: &str = "plenum.hold";
+/// The attribute of a room system whose camera hosts may steer, with the value `true`; our own as well.
+const CAMERA: &str = "plenum.camera";
 /// Events that may wait for the leg's owner; keys of a remote beyond it are lost.
 const EVENT_QUEUE: usize = 64;
 /// Packets of sound in the lane of a prompt.
@@ -65,6 +67,11 @@ pub struct LegSeat {
 }
 
 impl LegSeat {
+    /// The conference that gave it.
+    pub fn conference(&self) -> &Conference {
+        &self.conference
+    }
+
     /// What the meeting lets it send, and sends it; `None`: as everywhere else.
     pub fn bandwidth(&self) -> Option<Bandwidth> {
         self.bandwidth
@@ -481,6 +488,11 @@ impl Leg {
         self.set_attributes(attributes).await;
     }
 
+    /// Tells the meeting whether its camera can be steered.
+    pub async fn set_camera(&self, steered: bool) {
+        self.set_attributes([(CAMERA, if steered { "true" } else { "" })]).await;
+    }
+
     async fn set_attributes<const N: usize>(&self, attributes: [(&str, &str); N]) {
         let Place::Inside { member } = &self.place else { return };
         let attributes =
@@ -684,6 +696,17 @@ impl Conference {
         }
         let bandwidth = settings.bandwidth;
         self.seat(self.place_of(meeting), bandwidth)
+    }
+
+    /// A port among those of legs, for what is no media of theirs; it does not block.
+    ///
+    /// # Errors
+    /// [`JoinError::NoPorts`]: all are taken.
+    pub fn bind_control(&self) -> Result<std::net::UdpSocket, JoinError> {
+        self.ports().bind_one().map_err(|error| {
+            tracing::warn!(%error, "a camera is not steered");
+            JoinError::NoPorts
+        })
     }
 
     /// Ports for a leg of which nobody knows yet into which meeting it goes: it may have to sit down

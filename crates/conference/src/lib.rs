@@ -31,7 +31,8 @@ pub use clock::{Clock, ClockHand};
 pub use conference::{Conference, JoinError, JoinRequest, Participant};
 pub use content::LegContent;
 pub use dialling::{
-    CODECS_ATTRIBUTE, DialRefusal, DialledLeg, Dialler, LegId, LegState, RULE_ATTRIBUTE,
+    CODECS_ATTRIBUTE, CameraOrder, CameraRefusal, DialRefusal, DialledLeg, Dialler, LegId,
+    LegState, Motion, RULE_ATTRIBUTE, Way,
 };
 pub use events::{Event, Happening, News, Subscription};
 pub use ids::random_id;

@@ -101,13 +101,13 @@ mod tests {
     use jiff::tz::TimeZone;
     use mcu::{Mcu, McuConfig};
     use sfu::driver::{PortRange, ShardConfig};
-    use types::{LegLayout, RecordId};
+    use types::{Identity, LegLayout, RecordId};
 
     use super::*;
     use crate::JoinError;
     use crate::access::Directory;
     use crate::booking::{DialOut, Identification, Meeting, MeetingKind, MeetingNumber, Schedule};
-    use crate::dialling::{DialRefusal, DialledLeg, LegId};
+    use crate::dialling::{CameraOrder, CameraRefusal, DialRefusal, DialledLeg, LegId};
     use crate::events::{EndCause, Happening, News};
     use crate::store::Found;
     use crate::telephony::{Present, TrunkState};
@@ -142,6 +142,15 @@ mod tests {
 
         fn set_layout(&self, _: &MeetingId, _: &LegId, _: LegLayout) -> Option<DialledLeg> {
             None
+        }
+
+        fn steer_camera(
+            &self,
+            _: &MeetingId,
+            _: &Identity,
+            _: CameraOrder,
+        ) -> Result<(), CameraRefusal> {
+            Err(CameraRefusal::NoCamera)
         }
 
         fn hang_up(&self, _: &MeetingId, _: &LegId) -> Option<DialledLeg> {

@@ -10,16 +10,19 @@ use conference::access::{DialPattern, Limiter, Rate};
 use conference::kept::Keeper;
 use conference::store::Records;
 use conference::telephony::{CallAddress, Decision, Present, Trunk, TrunkState};
-use conference::{Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState, random_id};
+use conference::{
+    CameraOrder, CameraRefusal, Conference, DialRefusal, DialledLeg, Dialler, LegId, LegState,
+    random_id,
+};
 use room::{Command, LAYOUT_ATTRIBUTE, MemberChange, Role};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use types::{DialString, LegLayout, MeetingId, RecordId};
+use types::{DialString, Identity, LegLayout, MeetingId, RecordId};
 
 use crate::ladders;
-use crate::leg::{self, Caller, CallingSide, Codes, DialledLegs, MediaRules, Place};
+use crate::leg::{self, Caller, CallingSide, Cameras, Codes, DialledLegs, MediaRules, Place};
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
@@ -75,6 +78,7 @@ pub(crate) struct Shared {
     outbound_proxy: Option<Hop>,
     pub(crate) reception: bool,
     pub(crate) codes: Codes,
+    pub(crate) cameras: Arc<Cameras>,
     /// Where acts are noted.
     pub(crate) records: Option<Records>,
     pub(crate) conference: Conference,
@@ -122,6 +126,7 @@ impl Gateway {
             outbound_proxy: config.outbound_proxy,
             reception: config.reception,
             codes: config.codes,
+            cameras: Arc::default(),
             conference,
             media: config.media,
             announced: config.announced,
@@ -197,6 +202,15 @@ impl Dialler for Gateway {
 
     fn set_layout(&self, meeting: &MeetingId, id: &LegId, layout: LegLayout) -> Option<DialledLeg> {
         self.shared.dialled.set_layout(meeting, id, layout, |leg| self.shared.show_layout(leg))
+    }
+
+    fn steer_camera(
+        &self,
+        meeting: &MeetingId,
+        identity: &Identity,
+        order: CameraOrder,
+    ) -> Result<(), CameraRefusal> {
+        self.shared.cameras.steer(meeting, identity, order)
     }
 
     fn hang_up(&self, meeting: &MeetingId, id: &LegId) -> Option<DialledLeg> {

@@ -70,6 +70,7 @@ pub async fn start(
         keys_over_cleartext: config.sip.keys_over_cleartext,
         picture: VideoCap { width, height, fps: config.sip.picture_fps },
         video_bitrate: config.sip.picture_bitrate.into(),
+        cameras: config.sip.cameras,
         layout: config.sip.layout,
         codecs: Vec::new(),
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::jitter::{AudioBuffer, VideoBuffer};
 use crate::lane::MediaPacket;
-use crate::payload::{audio, h264, vp8};
+use crate::payload::{audio, h224, h264, vp8};
 use crate::srtp::{Srtp, Suite};
 
 /// [`crate::packet::Packet::parse`] and the extensions.
@@ -43,6 +43,15 @@ pub fn vp8(data: &[u8], now: Instant) {
 /// [`audio::unwrap_red`].
 pub fn red(data: &[u8]) {
     let _ = audio::unwrap_red(data);
+}
+
+/// [`h224::Frame`]: what was read is written so that it is read as the same.
+pub fn h224(data: &[u8]) {
+    if let Ok(frame) = h224::Frame::parse(data)
+        && frame != h224::Frame::Other
+    {
+        assert_eq!(h224::Frame::parse(&frame.payload()), Ok(frame));
+    }
 }
 
 /// [`audio::ToneReader`].

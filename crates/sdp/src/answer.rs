@@ -1,13 +1,13 @@
 //! Our answer to a peer's offer (RFC 3264 section 6).
 
 use crate::{
-    crypto::{Crypto, MAX_KEY, SrtpKey},
-    local::{LocalAudio, LocalMedia, LocalPorts, LocalVideo},
-    model::{Codec, Content, Direction, Format, Kind, Media, Params, Session},
+    camera,
+    local::{LocalAudio, LocalMedia, LocalVideo},
+    model::{Codec, Content, Format, Kind, Media, Params, Session},
     negotiate::{self, audio_stream, pick_audio, pick_video, protect, transport, video_stream},
     negotiated::{AudioStream, Negotiated, NegotiationError, Rejection, Shape, VideoStream},
     sharing::{self, Sharing},
-    write::{self, Line, VideoFormat},
+    write::{self, VideoFormat},
 };
 
 /// An answer and what it means.
@@ -31,6 +31,7 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
     let mut negotiated = Negotiated {
         audio: None,
         video: None,
+        camera: None,
         sharing: None,
         floor: None,
         rejected: Vec::new(),
@@ -55,6 +56,15 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
                     text
                 })
             }
+            (Kind::Fecc, ..) => match &local.camera {
+                Some(ours) if negotiated.camera.is_none() => {
+                    camera::answer(index, peer, ours, local).map(|(text, stream)| {
+                        negotiated.camera = Some(stream);
+                        text
+                    })
+                }
+                _ => Err(Rejection::NotOurs),
+            },
             _ => match (shared, &local.sharing) {
                 (Some((line, _)), Some(ours)) if line == index => {
                     sharing::agree(index, peer, &ours.floor).map(|agreed| {
@@ -109,7 +119,7 @@ fn answer_audio(
     let format = pick_audio(&peer.formats, &audio.codecs).ok_or(Rejection::NoCodec)?;
     let Codec::Audio(codec) = format.codec else { return Err(Rejection::NoCodec) };
     let crypto = protect(peer, &local.srtp)?;
-    let line = line(peer, crypto, audio.ports, audio.direction, &audio.key, local);
+    let line = write::accepted(peer, crypto, audio.ports, audio.direction, &audio.key, local);
     let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &audio.key));
     let transport = transport(index, peer, line.direction, line.mux, srtp);
     let stream = audio_stream(transport, peer, format.payload_type, codec, &format.params);
@@ -127,7 +137,7 @@ fn answer_video(
 ) -> Result<(sdp_types::Media, VideoStream), Rejection> {
     let format = pick_video(&peer.formats, &video.codecs).ok_or(Rejection::NoCodec)?;
     let crypto = protect(peer, &local.srtp)?;
-    let line = line(peer, crypto, video.ports, video.direction, &video.key, local);
+    let line = write::accepted(peer, crypto, video.ports, video.direction, &video.key, local);
     let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &video.key));
     let transport = transport(index, peer, line.direction, line.mux, srtp);
     let stream = video_stream(transport, offer, peer, format, video);
@@ -156,32 +166,5 @@ fn mirrored(format: &Format, stream: &VideoStream, video: &LocalVideo) -> VideoF
         }),
         mode,
         asymmetry,
-    }
-}
-
-/// What an accepted m-line of ours has beside its formats.
-fn line<'a>(
-    peer: &'a Media,
-    crypto: Option<&Crypto>,
-    ports: LocalPorts,
-    wanted: Direction,
-    key: &[u8; MAX_KEY],
-    local: &LocalMedia,
-) -> Line<'a> {
-    let plain = write::plain(peer.proto).filter(|_| crypto.is_none());
-    Line {
-        name: &peer.name,
-        proto: plain.unwrap_or(&peer.proto_text),
-        address: local.address,
-        ports,
-        mux: peer.rtcp_mux && local.rtcp_mux,
-        direction: negotiate::direction(peer, wanted),
-        crypto: crypto
-            .map(|crypto| {
-                let key = SrtpKey::cut(crypto.suite, key);
-                Crypto::line(crypto.tag, &crypto.suite_text, &key)
-            })
-            .into_iter()
-            .collect(),
     }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
-    Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
-    MAX_KEY, SrtpPolicy, answer, complete, offer, parse, reoffer,
+    Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
+    LocalVideo, MAX_KEY, SrtpPolicy, answer, complete, offer, parse, reoffer,
 };
 
 /// Reads `data` as an offer and as an answer under every policy; what comes out must be readable
@@ -32,6 +32,10 @@ fn local(policy: SrtpPolicy) -> LocalMedia {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         audio: Some(LocalAudio::new(LocalPorts { rtp: 20_000, rtcp: 20_001 }, [1; MAX_KEY])),
         video: Some(LocalVideo::new(LocalPorts { rtp: 20_002, rtcp: 20_003 }, [2; MAX_KEY])),
+        camera: Some(LocalCamera {
+            ports: LocalPorts { rtp: 20_008, rtcp: 20_009 },
+            key: [4; MAX_KEY],
+        }),
         sharing: Some(LocalSharing {
             video: LocalVideo::new(LocalPorts { rtp: 20_004, rtcp: 20_005 }, [3; MAX_KEY]),
             floor: LocalFloor { udp: 20_006, tcp: 20_007, conference: 7, user: 8 },

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod camera;
 mod crypto;
 mod fmtp;
 #[doc(hidden)]
@@ -26,12 +27,13 @@ mod sharing;
 mod write;
 
 pub use answer::{Answer, answer};
+pub use camera::CameraStream;
 pub use crypto::{Crypto, MAX_KEY, SrtpKey, Suite};
 pub use fmtp::{H264, Opus, Vp8};
 pub use h264::{Level, Picture, Profile, ProfileLevelId, VideoLimits};
 pub use local::{
-    Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
-    SrtpPolicy, VideoCap,
+    Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
+    LocalVideo, SrtpPolicy, VideoCap,
 };
 pub use model::{
     Bandwidth, Codec, Content, Direction, Feedback, Fingerprint, Format, Kind, Media, Params,

@@ -45,6 +45,8 @@ pub struct LocalMedia {
     pub audio: Option<LocalAudio>,
     /// Picture; `None` rejects it.
     pub video: Option<LocalVideo>,
+    /// Control of the peer's camera; `None` rejects it. It is answered, and never offered first.
+    pub camera: Option<LocalCamera>,
     /// Content sharing; `None` rejects it. Offered only beside a picture.
     pub sharing: Option<LocalSharing>,
     /// Encryption.
@@ -114,6 +116,22 @@ impl LocalVideo {
             direction: Direction::SendRecv,
             key,
         }
+    }
+}
+
+/// Our side of camera control.
+#[derive(Clone, Debug)]
+pub struct LocalCamera {
+    /// Ports.
+    pub ports: LocalPorts,
+    /// Random bytes for the key with which we encrypt.
+    pub key: [u8; MAX_KEY],
+}
+
+impl LocalCamera {
+    /// We ask, and hear what the camera can do.
+    pub(crate) const fn direction(&self) -> Direction {
+        Direction::SendRecv
     }
 }
 

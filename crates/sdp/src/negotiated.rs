@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use types::{AudioCodec, VideoCodec};
 
 use crate::{
+    camera::CameraStream,
     crypto::{SrtpKey, Suite},
     fmtp::Opus,
     h264::{Picture, ProfileLevelId, VideoLimits},
@@ -19,6 +20,8 @@ pub struct Negotiated {
     pub audio: Option<AudioStream>,
     /// Main video, if any.
     pub video: Option<VideoStream>,
+    /// Control of its camera, if any.
+    pub camera: Option<CameraStream>,
     /// Content sharing, if any.
     pub sharing: Option<Sharing>,
     /// Floor control that was agreed on without a second picture: [`crate::reoffer`] offers that.

@@ -4,10 +4,11 @@ use types::{AudioCodec, VideoCodec};
 
 use crate::{
     answer::shape_of,
+    camera::{self, CameraStream},
     crypto::{Crypto, MAX_KEY, SrtpKey, Suite},
     local::{
-        LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp, LocalVideo,
-        SrtpPolicy,
+        LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
+        LocalVideo, SrtpPolicy,
     },
     model::{Codec, Content, Direction, Format, Kind, Media, Session},
     negotiate::{self, audio_stream, direction, pick_audio, pick_video, transport, video_stream},
@@ -56,6 +57,8 @@ enum Offered {
     Video { formats: Vec<(u8, VideoCodec)>, keys: Keys },
     /// The second picture.
     Slides { formats: Vec<(u8, VideoCodec)>, keys: Keys },
+    /// Camera control, as it was agreed on before.
+    Camera { payload_type: u8, keys: Keys },
     /// Floor control, as it was agreed on before or for the first time.
     Floor(Option<Floor>),
     /// Port 0.
@@ -116,6 +119,7 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
             shared.map(|it| &it.video).filter(|stream| stream.transport.line == index);
         let same_floor = shared.map(|it| &it.floor).or(agreed.floor.as_ref());
         let same_floor = same_floor.filter(|floor| floor.line == index);
+        let same_camera = agreed.camera.as_ref().filter(|stream| stream.transport.line == index);
         let free = |name: &str| shape.main && shape.name.eq_ignore_ascii_case(name);
         if let (Some(stream), Some(local)) = (same_audio, &local.audio) {
             draft.same_audio(shape, stream, local);
@@ -126,6 +130,8 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
         } else if let (Some(agreed), Some(local)) = (same_floor, &local.sharing) {
             let text = sharing::line(shape, Some(agreed), true, &local.floor);
             draft.push(text, Offered::Floor(Some(*agreed)), shape.clone());
+        } else if let (Some(stream), Some(local)) = (same_camera, &local.camera) {
+            draft.same_camera(shape, stream, local);
         } else if let Some(audio) = audio.take_if(|_| free("audio")) {
             draft.first_audio(audio);
         } else if let Some(video) = video.take_if(|_| free("video")) {
@@ -281,6 +287,19 @@ impl<'a> Draft<'a> {
         self.push(text, Offered::picture(content, formats, keys), shape.clone());
     }
 
+    fn same_camera(&mut self, shape: &Shape, stream: &CameraStream, local: &LocalCamera) {
+        let (keys, crypto) = kept_keys(shape, stream.transport.srtp.as_ref());
+        let payload_type = stream.payload_type;
+        let line = Line {
+            name: &shape.name,
+            proto: &shape.proto,
+            mux: stream.transport.rtcp_mux,
+            ..self.line(local.ports, local.direction(), crypto)
+        };
+        let text = camera::text(&line, payload_type);
+        self.push(text, Offered::Camera { payload_type, keys }, shape.clone());
+    }
+
     fn line(&self, ports: LocalPorts, direction: Direction, crypto: Vec<String>) -> Line<'static> {
         Line {
             name: "",
@@ -358,6 +377,7 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
     let mut negotiated = Negotiated {
         audio: None,
         video: None,
+        camera: None,
         sharing: None,
         floor: None,
         rejected: Vec::new(),
@@ -382,6 +402,15 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
                 Some(LocalSharing { video, .. }) => {
                     complete_video(index, answer, peer, formats, keys, video, local)
                         .map(|stream| slides = Some(stream))
+                }
+                None => Err(Rejection::NotOurs),
+            },
+            (Offered::Camera { payload_type, keys }, Some(peer), ..) => match &local.camera {
+                Some(ours) => {
+                    let peer = named(peer, [(*payload_type, Codec::H224)].into_iter());
+                    agree(&peer, keys, &ours.key, &local.srtp)
+                        .and_then(|srtp| camera::complete(index, &peer, srtp, ours, local))
+                        .map(|stream| negotiated.camera = Some(stream))
                 }
                 None => Err(Rejection::NotOurs),
             },

@@ -6,10 +6,11 @@ use sdp_types::{Attribute, Connection, Origin};
 use types::{AudioCodec, VideoCodec};
 
 use crate::{
+    crypto::{Crypto, MAX_KEY, SrtpKey},
     h264::{Level, ProfileLevelId},
     local::{LocalMedia, LocalPorts, LocalVideo},
-    model::{Content, Direction, Feedback, Proto},
-    negotiate::AUDIO_SHARE,
+    model::{Content, Direction, Feedback, Media, Proto},
+    negotiate::{self, AUDIO_SHARE},
     negotiated::{Shape, TelephoneEvent},
     sharing,
 };
@@ -169,6 +170,40 @@ pub(crate) fn plain(proto: Proto) -> Option<&'static str> {
         Proto::Savpf => Some("RTP/AVPF"),
         _ => None,
     }
+}
+
+/// What an accepted m-line of ours has beside its formats.
+pub(crate) fn accepted<'a>(
+    peer: &'a Media,
+    crypto: Option<&Crypto>,
+    ports: LocalPorts,
+    wanted: Direction,
+    key: &[u8; MAX_KEY],
+    local: &LocalMedia,
+) -> Line<'a> {
+    let plain = plain(peer.proto).filter(|_| crypto.is_none());
+    Line {
+        name: &peer.name,
+        proto: plain.unwrap_or(&peer.proto_text),
+        address: local.address,
+        ports,
+        mux: peer.rtcp_mux && local.rtcp_mux,
+        direction: negotiate::direction(peer, wanted),
+        crypto: crypto
+            .map(|crypto| {
+                let key = SrtpKey::cut(crypto.suite, key);
+                Crypto::line(crypto.tag, &crypto.suite_text, &key)
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// A line with one format that is neither sound nor picture.
+pub(crate) fn application(line: &Line<'_>, payload_type: u8, map: &str) -> sdp_types::Media {
+    let mut media = start(line, [payload_type].into_iter());
+    put(&mut media, "rtpmap", format!("{payload_type} {map}"));
+    finish(media, line)
 }
 
 fn start(line: &Line<'_>, types: impl Iterator<Item = u8>) -> sdp_types::Media {

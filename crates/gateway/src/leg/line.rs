@@ -11,14 +11,16 @@ use conference::{
     CODECS_ATTRIBUTE, JoinError, Leg, LegEvent, Participant, RULE_ATTRIBUTE, Sharing, Waiting,
 };
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
+use rtp::payload::h224::Frame;
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
 use super::Refused;
 use super::admission::{KeyEntry, Step};
+use super::camera::{Camera, Orders, Steered};
 use super::floor::FloorEvent;
 use super::keys::{Way, Ways};
-use super::media::Session;
+use super::media::{Agreed, Session};
 use super::prompt::Prompt;
 use super::transfer::Inside;
 use crate::gateway::Shared;
@@ -198,6 +200,10 @@ pub(super) struct Line {
     stop: CancellationToken,
     /// When it gets a key frame that it did not ask for.
     pub(super) shown_again: Option<Instant>,
+    pub(super) camera: Option<Camera>,
+    /// What hosts want of the camera.
+    pub(super) orders: Orders,
+    pub(super) steered: Option<Steered>,
     /// How it tells the keys of its remote control.
     ways: Ways,
     /// The peer does not know requests for key frames in INFO: it is asked no more.
@@ -238,6 +244,7 @@ impl Line {
         stop: CancellationToken,
     ) -> Self {
         let (handle, deaf) = (call.handle(), Arc::default());
+        let (camera, orders) = (session.camera(), Orders::new());
         caller.speaks(session.spoken());
         Self {
             shared,
@@ -249,6 +256,9 @@ impl Line {
             said: None,
             stop,
             shown_again: None,
+            camera,
+            orders,
+            steered: None,
             ways: Ways::default(),
             deaf,
             inside: None,
@@ -282,8 +292,10 @@ impl Line {
         tracing::info!(peer = %self.leg.peer(), "a room system is in");
         let (id, role) = (self.handle.id().clone(), self.caller.role);
         self.inside = Some(Inside::new(&self.shared, id, meeting.clone(), role));
+        self.show_camera().await;
         let done = self.until_out().await;
         self.inside = None;
+        self.steered = None;
         done
     }
 
@@ -429,6 +441,13 @@ impl Line {
                 None => std::future::pending().await,
             }
         };
+        let moves = self.camera.as_ref().and_then(Camera::deadline);
+        let moves = async {
+            match moves {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
@@ -447,8 +466,38 @@ impl Line {
                 self.leg.needs_key_frame();
                 None
             }
+            frame = hear(&mut self.camera) => {
+                if let Some(camera) = &mut self.camera
+                    && let Some(steered) = camera.heard(&frame, Instant::now())
+                {
+                    if !steered {
+                        self.camera = None;
+                    }
+                    self.show_camera().await;
+                }
+                None
+            }
+            order = self.orders.next() => {
+                if let Some(camera) = &mut self.camera {
+                    camera.obey(order, Instant::now()).await;
+                }
+                None
+            }
+            () = moves => {
+                if let Some(camera) = &mut self.camera {
+                    camera.do_what_is_due(Instant::now()).await;
+                }
+                None
+            }
             () = deadline => None,
         }
+    }
+
+    /// The media were agreed on anew.
+    async fn update(&mut self, agreed: Agreed) {
+        self.camera = self.session.camera();
+        agreed.reach(&mut self.leg).await;
+        self.show_camera().await;
     }
 
     async fn handle_call(&mut self, event: Option<CallEvent>) -> Option<Next> {
@@ -495,7 +544,7 @@ impl Line {
         match self.session.answer(sdp) {
             Ok((answer, agreed)) => {
                 offer.accept(answer);
-                agreed.reach(&mut self.leg).await;
+                self.update(agreed).await;
                 self.said = None;
             }
             Err(error) => {
@@ -540,7 +589,7 @@ impl Line {
     /// The answer to an offer of ours, in an ACK.
     async fn completed(&mut self, answer: &[u8]) {
         match self.session.complete(answer) {
-            Ok(Some(agreed)) => agreed.reach(&mut self.leg).await,
+            Ok(Some(agreed)) => self.update(agreed).await,
             Ok(None) => {}
             // The session stays as it was (RFC 3264 section 8 has no word for a wrong answer).
             Err(error) => tracing::warn!(reason = %error, "an answer cannot be used"),
@@ -615,6 +664,14 @@ impl Line {
     pub(super) async fn end(self) {
         self.leg.leave(LeaveReason::ByItself);
         hang_up(&self.call).await;
+    }
+}
+
+/// What the other side says of its camera.
+async fn hear(camera: &mut Option<Camera>) -> Frame {
+    match camera {
+        Some(camera) => camera.hear().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,16 +1,21 @@
 //! What a leg's SDP comes to: our side of it, and the media planes' words for what was agreed.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use conference::telephony::{self, Trunk};
-use conference::{Leg, LegAudio, LegContent, LegFormat, LegSeat, Sharing};
+use conference::{Conference, Leg, LegAudio, LegContent, LegFormat, LegSeat, Sharing};
 use mcu::VideoFormat;
 use sdp::{
-    AudioStream, Local, LocalAudio, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
-    LocalVideo, Negotiated, NegotiationError, ParseError, SrtpPolicy, Transport, VideoCap,
-    VideoStream,
+    AudioStream, Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing,
+    LocalSrtp, LocalVideo, Negotiated, NegotiationError, ParseError, SrtpPolicy, Transport,
+    VideoCap, VideoStream,
 };
 use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
+use tokio::net::UdpSocket;
 use types::{Bandwidth, Codec, LegLayout, VideoCodec};
 
+use super::camera::Camera;
 use super::floor::{Floor, FloorEvent};
 
 /// A shared screen is there to be read: all its pixels, and those few times a second.
@@ -30,6 +35,8 @@ pub struct MediaRules {
     pub picture: VideoCap,
     /// Bits a second of a picture at most.
     pub video_bitrate: u64,
+    /// Whether cameras of room systems that offer it are steered.
+    pub cameras: bool,
     /// How others are arranged in it, where neither the meeting nor whoever calls says.
     pub layout: LegLayout,
     /// What is offered and taken, in the order of choice; empty: all that there is. A kind of media of
@@ -78,6 +85,10 @@ pub(super) struct Session {
     /// The peer has taken sound before.
     listened: bool,
     floor: Option<Floor>,
+    conference: Conference,
+    /// Whether its camera may be steered, and the port for that, where it offered it.
+    cameras: bool,
+    camera: Option<Arc<UdpSocket>>,
 }
 
 /// What was agreed.
@@ -117,11 +128,21 @@ impl Session {
             address,
             audio: None,
             video: None,
+            camera: None,
             sharing: None,
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
         };
-        let mut session = Self { local, pending: None, agreed: None, listened: false, floor: None };
+        let mut session = Self {
+            local,
+            pending: None,
+            agreed: None,
+            listened: false,
+            floor: None,
+            conference: seat.conference().clone(),
+            cameras: rules.cameras,
+            camera: None,
+        };
         session.sit(seat, rules, bandwidth);
         session
     }
@@ -225,10 +246,33 @@ impl Session {
 
     /// Answers an offer.
     pub(super) fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), SessionError> {
-        let answer = sdp::answer(&sdp::parse(offer)?, &self.local)?;
+        let offer = sdp::parse(offer)?;
+        self.open_camera(&offer);
+        let answer = sdp::answer(&offer, &self.local)?;
         self.local.origin.advance();
         let agreed = self.agree(answer.negotiated);
         Ok((answer.text.into_bytes(), agreed))
+    }
+
+    /// A port for what is said to the peer's camera, where it offers that.
+    fn open_camera(&mut self, offer: &sdp::Session) {
+        let offered = offer.media.iter().any(|it| it.kind == sdp::Kind::Fecc && it.port != 0);
+        if !self.cameras || !offered || self.camera.is_some() {
+            return;
+        }
+        let socket =
+            self.conference.bind_control().ok().and_then(|it| UdpSocket::from_std(it).ok());
+        let port = socket.as_ref().and_then(|it| it.local_addr().ok()).map(|it| it.port());
+        let Some((socket, port)) = socket.zip(port) else { return };
+        let ports = LocalPorts { rtp: port, rtcp: port.saturating_add(1) };
+        self.local.camera = Some(LocalCamera { ports, key: random_key() });
+        self.camera = Some(Arc::new(socket));
+    }
+
+    /// The peer's camera, where it may be steered.
+    pub(super) fn camera(&self) -> Option<Camera> {
+        let stream = self.agreed.as_ref()?.camera.as_ref()?;
+        Camera::new(self.camera.clone()?, stream, Instant::now())
     }
 
     /// An offer of ours: the first one, or what there is, again.
@@ -402,6 +446,7 @@ mod tests {
             keys_over_cleartext: false,
             picture: VideoCap { width: 1280, height: 720, fps: 30 },
             video_bitrate: 1_000_000,
+            cameras: false,
             layout: LegLayout::Grid,
             codecs: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! One call at work: from its INVITE to its end, between its signalling and a meeting.
 
 mod admission;
+mod camera;
 mod codes;
 mod dialled;
 mod floor;
@@ -33,6 +34,7 @@ use crate::gateway::Shared;
 use crate::plan::TrunkCall;
 use crate::sip::{Call, CallError, CallEvent, CallHandle, Flow, IncomingCall, Status};
 
+pub(crate) use camera::Cameras;
 pub use codes::{Code, Codes, CodesError, Control};
 pub(crate) use dialled::{CallingSide, Dialled as DialledLegs, Place, call};
 pub(crate) use line::Caller;

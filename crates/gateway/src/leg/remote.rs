@@ -96,6 +96,20 @@ impl Line {
         }
     }
 
+    /// Tells the meeting, and lets hosts steer, whether it has a camera for that.
+    pub(super) async fn show_camera(&mut self) {
+        let was_steered = self.steered.take().is_some();
+        let meeting = self.leg.meeting().map(|it| it.id().clone());
+        if let (Some(_), Some(meeting)) = (&self.camera, meeting) {
+            let identity = self.caller.identity().clone();
+            self.steered = Some(self.shared.cameras.add(meeting, identity, &self.orders));
+        }
+        let is_steered = self.steered.is_some();
+        if was_steered || is_steered {
+            self.leg.set_camera(is_steered).await;
+        }
+    }
+
     async fn press(&mut self, remote: &mut Remote, key: char) {
         let message = match remote.keys.key(key, &self.shared.codes, Instant::now()) {
             Heard::Nothing => None,

@@ -51,7 +51,7 @@ impl Line {
 
     /// Has somebody else called into the room system's meeting, if anybody may be called there by the
     /// rules that hold for all calls of ours.
-    pub(super) async fn transfer(&self, transfer: Transfer) {
+    pub(super) async fn transfer(&mut self, transfer: Transfer) {
         let Some(Inside { meeting, .. }) = &self.inside else {
             return transfer.reject(Status::FORBIDDEN);
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use conference::access::{Directory, MeetingSettings};
 use conference::kept::Keeper;
 use conference::store::Kind;
-use conference::{Conference, MeetingSnapshot};
+use conference::{CameraOrder, CameraRefusal, Conference, Dialler, MeetingSnapshot};
 use gateway::sip::{TlsConfig, Transport};
 use gateway::{Codes, Control, Gateway, GatewayConfig, MediaRules};
 use mcu::{Mcu, McuConfig};
@@ -120,6 +120,7 @@ impl House {
                 keys_over_cleartext: false,
                 picture: VideoCap { width: 1280, height: 720, fps: 30 },
                 video_bitrate: 1_000_000,
+                cameras: true,
                 layout: LegLayout::Grid,
                 codecs: Vec::new(),
             },
@@ -195,6 +196,10 @@ impl House {
             (shares.len() == count).then_some(shares)
         })
         .await
+    }
+
+    pub fn steer_camera(&self, who: &Identity, order: CameraOrder) -> Result<(), CameraRefusal> {
+        self.gateway.steer_camera(&self.meeting, who, order)
     }
 
     pub async fn act(&self, act: Act) {

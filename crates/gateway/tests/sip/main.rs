@@ -5,6 +5,7 @@
 
 mod again;
 mod bridge;
+mod camera;
 mod content;
 mod dialing;
 mod enrolment;

@@ -121,6 +121,8 @@ section! {
         transfers: bool = false;
         /// Whether a room system that dials the server's address alone is asked for a meeting's number.
         reception: bool = true;
+        /// Whether hosts steer the cameras of room systems that offer it (H.224, H.281).
+        cameras: bool = true;
         /// "allowed": media is encrypted where the room system can; "required": calls without
         /// encryption are refused.
         srtp: Srtp = Srtp::Allowed;

@@ -1,6 +1,7 @@
 //! Payload formats: what an RTP packet carries, and how a frame is cut into packets.
 
 pub mod audio;
+pub mod h224;
 pub mod h264;
 pub mod red;
 pub mod sps;

@@ -27,6 +27,7 @@ pub fn local() -> LocalMedia {
             LocalPorts { rtp: 20_002, rtcp: 20_003 },
             std::array::from_fn(|i| u8::try_from(100 + i).unwrap()),
         )),
+        camera: None,
         sharing: None,
         srtp: LocalSrtp::new(SrtpPolicy::Optional, true),
         rtcp_mux: true,

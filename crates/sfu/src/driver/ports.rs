@@ -104,6 +104,18 @@ impl PortRange {
         })
     }
 
+    /// Binds one port, for what is no media; it does not block.
+    ///
+    /// # Errors
+    /// [`NoPorts`].
+    pub fn bind_one(&self) -> Result<UdpSocket, NoPorts> {
+        self.bind(|port| {
+            let socket = UdpSocket::bind(SocketAddr::new(self.ip, port))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+    }
+
     fn bind_pair(&self) -> Result<Pair, NoPorts> {
         self.bind(|port| self.bind_at(port))
     }

@@ -2,6 +2,8 @@ import { meetingUrl } from './api';
 
 /** The attribute in which the server shows what somebody is in the meeting. */
 export const ROLE = 'plenum.role';
+/** The attribute of a room system whose camera hosts may steer, with the value `true`. */
+export const CAMERA = 'plenum.camera';
 /** The attribute of who has raised a hand, with the value `true`. */
 export const HAND = 'plenum.hand';
 /** Topics of the server's data messages. */
@@ -24,6 +26,13 @@ export interface Waiting {
 export interface LobbyView {
   live: Live;
   waiting: Waiting[];
+}
+
+/** What a camera is to do; empty: stand still. */
+export interface CameraOrder {
+  pan?: 'left' | 'right';
+  tilt?: 'up' | 'down';
+  zoom?: 'in' | 'out';
 }
 
 export type Ask = 'unmute' | 'camera';
@@ -87,6 +96,7 @@ export class Control {
   }
   toLobby(identity: string) { return this.#post(`${participant(identity)}/to-lobby`); }
   remove(identity: string) { return this.#ask('DELETE', participant(identity)); }
+  steerCamera(identity: string, order: CameraOrder) { return this.#post(`${participant(identity)}/camera`, order); }
   end() { return this.#post('end'); }
 
   #post(path: string, body?: object): Promise<unknown> {

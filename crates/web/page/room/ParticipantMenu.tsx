@@ -6,23 +6,25 @@ import type { Control } from '../lib/control';
 import { MoreIcon } from '../ui/icons';
 import type { Host } from './host';
 import styles from './host.module.css';
-import { isRoomSystem, useCameraOn, useMicrophoneOn, useName, useRole, useSharing } from './participantState';
+import { isRoomSystem, useCameraOn, useCameraSteered, useMicrophoneOn, useName, useRole, useSharing } from './participantState';
 
-type Item = 'mute' | 'unmute' | 'askUnmute' | 'stopCamera' | 'askCamera' | 'stopScreen' | 'rename' | 'makeHost' | 'makePresenter' | 'toLobby' | 'remove';
+type Item = 'mute' | 'unmute' | 'askUnmute' | 'stopCamera' | 'askCamera' | 'stopScreen' | 'steerCamera' | 'rename' | 'makeHost' | 'makePresenter' | 'toLobby' | 'remove';
 
 interface Props {
   participant: Participant;
   host: Host;
   onRename: () => void;
+  onSteerCamera: () => void;
 }
 
 /** What a host does to one participant. Tests find `[data-attr=participant-menu]` and its items `[data-act]`. */
-export function ParticipantMenu({ participant, host, onRename }: Props) {
+export function ParticipantMenu({ participant, host, onRename, onSteerCamera }: Props) {
   const { t } = useTranslation();
   const name = useName(participant);
   const micOn = useMicrophoneOn(participant);
   const cameraOn = useCameraOn(participant);
   const sharing = useSharing(participant);
+  const cameraSteered = useCameraSteered(participant);
   const role = useRole(participant);
   const room = isRoomSystem(participant);
   const { identity, isLocal } = participant;
@@ -42,6 +44,7 @@ export function ParticipantMenu({ participant, host, onRename }: Props) {
     micOn ? 'mute' : room ? 'unmute' : 'askUnmute',
     ...(cameraOn ? ['stopCamera' as const] : room ? [] : ['askCamera' as const]),
     ...(sharing ? ['stopScreen' as const] : []),
+    ...(cameraSteered ? ['steerCamera' as const] : []),
     'rename',
     // Nobody would be there to steer.
     ...(room ? [] : [role === 'host' ? ('makePresenter' as const) : ('makeHost' as const)]),
@@ -61,6 +64,7 @@ export function ParticipantMenu({ participant, host, onRename }: Props) {
           aria-label={t('host.menuOf', { name })}
           onAction={(key) => {
             if (key === 'rename') return onRename();
+            if (key === 'steerCamera') return onSteerCamera();
             const what = acts[key as Item];
             if (what !== undefined) host.act(what);
           }}

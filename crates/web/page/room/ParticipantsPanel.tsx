@@ -7,12 +7,13 @@ import { useTranslation } from 'react-i18next';
 import { gradientIndex, initials } from '../lib/initials';
 import gradients from '../ui/gradients.module.css';
 import { CameraIcon, CameraOffIcon, CloseIcon, HandIcon, MicIcon, MicOffIcon, RoomSystemIcon, ScreenIcon } from '../ui/icons';
+import { CameraPad } from './CameraPad';
 import type { Host } from './host';
 import hostStyles from './host.module.css';
 import { type Encryption, KeyTools } from './KeyTools';
 import { HostTools } from './LobbyList';
 import { ParticipantMenu } from './ParticipantMenu';
-import { isRoomSystem, useCameraOn, useHandRaised, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
+import { isRoomSystem, useCameraOn, useCameraSteered, useHandRaised, useMicrophoneOn, useName, usePendingCall, useRole, useSharing } from './participantState';
 import styles from './panel.module.css';
 
 const MEMBERSHIP = [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected];
@@ -65,6 +66,8 @@ function Row({ participant, host }: { participant: Participant; host: Host }) {
   const call = usePendingCall(participant);
   const role = useRole(participant);
   const [renaming, setRenaming] = useState(false);
+  const [steering, setSteering] = useState(false);
+  const cameraSteered = useCameraSteered(participant);
   const roomSystem = isRoomSystem(participant);
   const gradient = gradients[`gradient${String(gradientIndex(participant.identity, 6))}`];
   const detail = roomSystem ? t('room.roomSystem') : role === 'host' ? t('host.role') : undefined;
@@ -95,9 +98,17 @@ function Row({ participant, host }: { participant: Participant; host: Host }) {
           </span>
           {call !== undefined ? <span className={styles['call']}>{t(`call.${call}`)}</span> : <States participant={participant} />}
           {host.isHost && (
-            <ParticipantMenu participant={participant} host={host} onRename={() => { setRenaming(true); }} />
+            <ParticipantMenu
+              participant={participant}
+              host={host}
+              onRename={() => { setRenaming(true); }}
+              onSteerCamera={() => { setSteering(true); }}
+            />
           )}
         </>
+      )}
+      {steering && host.isHost && cameraSteered && (
+        <CameraPad identity={participant.identity} name={name} host={host} onClose={() => { setSteering(false); }} />
       )}
     </li>
   );

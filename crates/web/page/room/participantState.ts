@@ -2,7 +2,7 @@ import { ConnectionQuality, type Participant, ParticipantEvent, ParticipantKind,
 import { useCallback, useSyncExternalStore } from 'react';
 
 import { type CallStatus, pendingCall } from '../lib/callStatus';
-import { HAND, ROLE } from '../lib/control';
+import { CAMERA, HAND, ROLE } from '../lib/control';
 
 const TRACKS = [
   ParticipantEvent.TrackMuted,
@@ -82,5 +82,8 @@ export const useSpeaking = (participant: Participant) => useValue(participant, S
 export const useQuality = (participant: Participant) => useValue(participant, QUALITY, quality);
 export const useMayPublish = (participant: Participant) => useValue(participant, PERMISSIONS, mayPublish);
 export const useRole = (participant: Participant) => useValue(participant, ATTRIBUTES, role);
+const cameraSteered = (participant: Participant): boolean => participant.attributes[CAMERA] === 'true';
+/** Hosts may steer its camera. */
+export const useCameraSteered = (participant: Participant) => useValue(participant, ATTRIBUTES, cameraSteered);
 export const useHandRaised = (participant: Participant) => useValue(participant, ATTRIBUTES, handRaised);
 export const usePendingCall = (participant: Participant) => useValue(participant, ATTRIBUTES, call);
