@@ -219,6 +219,19 @@ const commands = {
   async click({ selector }) {
     await page.locator(selector).first().click();
   },
+  async hold({ selector }) {
+    await page.locator(selector).first().hover();
+    await page.mouse.down();
+  },
+  async release() {
+    await page.mouse.up();
+  },
+  async hold_key({ key }) {
+    await page.keyboard.down(key);
+  },
+  async release_key({ key }) {
+    await page.keyboard.up(key);
+  },
   async wait_for({ selector, state, timeout }) {
     await page.locator(selector).first().waitFor({ state, timeout });
   },

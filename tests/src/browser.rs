@@ -147,6 +147,27 @@ impl Browser {
         let _ = self.evaluate(&format!("() => document.querySelector({selector:?})?.click()"));
     }
 
+    /// Holds the mouse's button on something of the page, once it is there, until [`Self::release`].
+    pub fn hold(&mut self, selector: &str) {
+        self.wait_for(selector);
+        self.ask(json!({ "command": "hold", "selector": selector }));
+    }
+
+    /// Lets the mouse's button go.
+    pub fn release(&mut self) {
+        self.ask(json!({ "command": "release" }));
+    }
+
+    /// Holds a key, such as `ArrowUp`, until [`Self::release_key`].
+    pub fn hold_key(&mut self, key: &str) {
+        self.ask(json!({ "command": "hold_key", "key": key }));
+    }
+
+    /// Lets a key go.
+    pub fn release_key(&mut self, key: &str) {
+        self.ask(json!({ "command": "release_key", "key": key }));
+    }
+
     /// Waits until the page is in the meeting; whatever it has to press it presses.
     pub fn wait_until_in(&mut self) {
         let joined = "() => window.plenum?.room?.state === 'connected' \

@@ -72,6 +72,7 @@ pub struct Caller {
     sound: Arc<Sound>,
     media: Option<JoinHandle<()>>,
     sight: Option<Sight>,
+    camera: Option<UdpSocket>,
 }
 
 struct Sound {
@@ -123,6 +124,7 @@ impl Caller {
             sound,
             media: None,
             sight: None,
+            camera: None,
         }
     }
 
@@ -131,6 +133,29 @@ impl Caller {
     pub fn with_picture(mut self) -> Self {
         self.sight = Some(Sight::open());
         self
+    }
+
+    /// It has a camera that may be steered (H.224).
+    ///
+    /// # Panics
+    /// When it gets no port.
+    #[must_use]
+    pub fn with_camera(mut self) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        self.camera = Some(socket);
+        self
+    }
+
+    /// The next frame of H.224 for its camera.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn steered(&mut self) -> Vec<u8> {
+        let mut bytes = [0; 1500];
+        let camera = self.camera.as_ref().expect("a room system with a camera");
+        let length = camera.recv(&mut bytes).expect("a frame for the camera");
+        bytes[RTP_HEADER..length].to_vec()
     }
 
     /// Writes the picture that it sees into a file, in grey (PGM).
@@ -145,12 +170,16 @@ impl Caller {
     /// the sound: a picture is taken and not sent.
     pub fn sdp(&mut self, formats: &str, direction: &str) -> String {
         self.version += 1;
-        let port = self.sound.socket.local_addr().expect("its port").port();
+        let port_of = |it: &UdpSocket| it.local_addr().expect("its port").port();
+        let port = port_of(&self.sound.socket);
+        let camera = self.camera.as_ref().map_or_else(String::new, |it| {
+            format!("m=application {} RTP/AVP 100\r\na=rtpmap:100 H224/4800\r\n", port_of(it))
+        });
         format!(
             "v=0\r\no=caller 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {formats}\r\na={direction}\r\n\
              m=video {} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
-             a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=recvonly\r\n",
+             a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=recvonly\r\n{camera}",
             self.version,
             self.sight.as_ref().map_or(0, Sight::port),
         )

@@ -134,8 +134,8 @@ pub fn receives(story: &Story, person: &mut dyn Person, identity: &str, mark: Ma
 /// Somebody's recordings (samples, and how many of them make a second) have the others' tones, and
 /// its own far below.
 ///
-/// A moment in which the machine was taken away is a click, which has something of every tone: a
-/// recording without one has to come. Who hears themselves does so in all of them.
+/// Sound that stutters, because the machine was taken away for a moment, has something of every tone: a
+/// recording that flows has to come. Who hears themselves does so in all of them.
 ///
 /// # Panics
 /// When no recording is like that.
@@ -176,20 +176,21 @@ mod tests {
     use super::*;
     use crate::media::{GREEN, RED};
 
-    /// A second of a tone, which jumps in its phase where something was taken out of it.
-    fn tone(hertz: u32, jumps: bool) -> Vec<i16> {
-        let at = |n: usize| if jumps && n > RATE / 2 { n + RATE / 777 } else { n };
-        let phase = |n| at(n) as f64 * f64::from(hertz) * std::f64::consts::TAU / RATE as f64;
-        (0..RATE).map(|n| (1200.0 * phase(n).sin()) as i16).collect()
+    /// A second of a tone, which stutters or flows: half a period is missing ten times.
+    fn tone(hertz: u32, stutters: bool) -> Vec<i16> {
+        let step = f64::from(hertz) * std::f64::consts::TAU / RATE as f64;
+        let missing =
+            |n| if stutters { (n / (RATE / 10)) as f64 * std::f64::consts::PI } else { 0.0 };
+        (0..RATE).map(|n| (1200.0 * (n as f64 * step + missing(n)).sin()) as i16).collect()
     }
 
     #[test]
-    fn a_click_is_nobodys_tone() {
+    fn sound_that_stutters_is_recorded_anew() {
         let mut recordings = [tone(GREEN.tone, true), tone(GREEN.tone, false)].into_iter();
-        let clicks = recordings.as_slice()[0].as_slice();
-        let levels = [GREEN, RED].map(|it| analyse::level(clicks, it.tone));
+        let stutters = recordings.as_slice()[0].as_slice();
+        let levels = [GREEN, RED].map(|it| analyse::level(stutters, it.tone));
         assert!(levels[0] - levels[1] < APART_DB, "it leaks into others: {levels:?}");
         hears(RED, &[GREEN], || (recordings.next().expect("two are enough"), RATE as u32));
-        assert_eq!(recordings.len(), 0, "the recording with a click was not taken");
+        assert_eq!(recordings.len(), 0, "the recording that stutters was not taken");
     }
 }

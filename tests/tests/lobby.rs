@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tests::analyse::{Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::Browser;
+use tests::caller::Caller;
 use tests::media::{BLUE, GREEN, Mark, RED};
 use tests::person::{GONE_WITHIN, PATIENCE, Person};
 use tests::server::Server;
@@ -14,6 +15,43 @@ use tests::wait;
 
 const MEETING: &str = "board";
 const CONFIGURATION: &str = "[[meeting]]\nid = \"board\"\nlobby = true\nhost_pin = \"987654\"\n";
+
+/// What H.224 says before the words of H.281: of high priority, to everybody, to the camera.
+const TO_CAMERA: [u8; 9] = [0, 0x71, 3, 0, 0, 0, 0, 1, 0xc0];
+
+/// A host turns a room system's camera with the mouse and with the keyboard, for as long as a button
+/// and a key are held.
+fn a_camera_is_steered(story: &Story, server: &Server, host: &mut Browser) {
+    let mut room = Caller::new(&server.dial("board**987654", "udp"), BLUE).with_camera();
+    room.dial("0");
+    let identity = host.wait_for_room_system();
+    let row = format!("[data-roster-identity={identity:?}]");
+    host.press(&format!("{row} [data-attr=participant-menu]"));
+    host.press("[data-act=steerCamera]");
+    host.wait_for("[data-attr=camera-pad]");
+    host.screenshot(story, "camera.png", Some((1280, 800)));
+    host.screenshot(story, "camera-on-a-phone.png", Some((390, 844)));
+    host.screenshot(story, "camera.png", Some((1280, 800)));
+    let mut steered = |wanted: &[u8]| {
+        let frame = wait::until("something new for the camera", PATIENCE, || {
+            let frame = room.steered();
+            // Whatever says who is here, and that a motion goes on, comes besides.
+            (frame.starts_with(&TO_CAMERA) && frame[TO_CAMERA.len()] != 2).then_some(frame)
+        });
+        assert_eq!(frame[TO_CAMERA.len()..], *wanted);
+    };
+    let (left, up) = (0x80, 0x30);
+    host.hold_key("ArrowUp");
+    steered(&[1, up, 0]);
+    host.release_key("ArrowUp");
+    steered(&[3, up]);
+    host.hold("[data-move=turnLeft]");
+    steered(&[1, left, 0]);
+    host.release();
+    steered(&[3, left]);
+    room.hang_up();
+    host.wait_until_gone(&identity, PATIENCE);
+}
 
 /// Waits until so many stand in the lobby: their identities, in the order of their coming.
 fn waiting(server: &Server, count: usize) -> Vec<String> {
@@ -156,6 +194,7 @@ fn a_host_steers_from_the_page() {
     host.press("[data-attr=lobby-admit-all]");
     guest.wait_until_in();
     host.wait_for_picture(&guest.identity.clone());
+    a_camera_is_steered(&story, &server, &mut host);
     menu(&mut host, "makeHost");
     guest.press("[data-attr=controls-participants]");
     guest.press("[data-attr=host-lock]");

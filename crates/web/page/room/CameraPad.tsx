@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useCallback, useEffect, useRef } from 'react';
+import { type FocusEvent, type KeyboardEvent, useCallback, useEffect, useRef } from 'react';
 import { Button } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
@@ -44,14 +44,22 @@ export function CameraPad({ identity, name, host, onClose }: Props) {
     act((control) => control.steerCamera(identity, {}));
   }, [act, identity]);
   useEffect(() => end, [end]);
+  // Whoever opened it by the keyboard goes on with the arrows.
+  const pad = useRef<HTMLDivElement>(null);
+  useEffect(() => { pad.current?.focus(); }, []);
   const onKeyDown = (event: KeyboardEvent) => {
     const move = ALL.find((it) => MOVES[it].key === event.key);
     if (move === undefined) return;
     event.preventDefault();
     begin(move);
   };
+  // From button to button within the pad the focus goes when one is pressed: that ends nothing.
+  const onBlur = ({ currentTarget, relatedTarget }: FocusEvent) => {
+    if (!currentTarget.contains(relatedTarget)) end();
+  };
   return (
     <div
+      ref={pad}
       role="toolbar"
       tabIndex={-1}
       className={styles['pad']}
@@ -59,7 +67,7 @@ export function CameraPad({ identity, name, host, onClose }: Props) {
       data-attr="camera-pad"
       onKeyDown={onKeyDown}
       onKeyUp={end}
-      onBlur={end}
+      onBlur={onBlur}
     >
       {ALL.map((move) => (
         <Button
