@@ -70,8 +70,10 @@ impl Browser {
         let (identity, origin) = (String::new(), origin.to_owned());
         let mut browser = Self { driver, mark, identity, origin };
         let (video, audio, origin) = (clip.y4m, clip.wav, browser.origin.clone());
-        browser
-            .ask(json!({ "command": "launch", "video": video, "audio": audio, "origin": origin }));
+        // Several start at the same time.
+        browser.driver.begin(
+            json!({ "command": "launch", "video": video, "audio": audio, "origin": origin }),
+        );
         browser
     }
 

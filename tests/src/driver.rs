@@ -14,6 +14,8 @@ pub struct Driver {
     process: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
+    /// What was begun and is not known to have been done.
+    begun: Option<Value>,
 }
 
 /// Figures of one received stream.
@@ -44,7 +46,18 @@ impl Driver {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().expect("the driver's output"));
-        Self { name, process, input, output }
+        Self { name, process, input, output, begun: None }
+    }
+
+    /// Has a command carried out that has no value, such as a start that takes its time: the next
+    /// command waits for it.
+    ///
+    /// # Panics
+    /// When the driver ended.
+    pub fn begin(&mut self, command: Value) {
+        self.finish();
+        self.tell(&command);
+        self.begun = Some(command);
     }
 
     /// Has a command carried out; its value.
@@ -64,8 +77,24 @@ impl Driver {
     /// # Panics
     /// When the driver ended.
     pub fn try_ask(&mut self, command: &Value) -> Result<Value, String> {
+        self.finish();
+        self.tell(command);
+        self.answer(command)
+    }
+
+    fn finish(&mut self) {
+        if let Some(command) = self.begun.take() {
+            let name = self.name;
+            self.answer(&command).unwrap_or_else(|error| panic!("{name}: {command}: {error}"));
+        }
+    }
+
+    fn tell(&mut self, command: &Value) {
         let input = self.input.as_mut().expect("an open driver");
         writeln!(input, "{command}").expect("the driver listens");
+    }
+
+    fn answer(&mut self, command: &Value) -> Result<Value, String> {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("the driver answers");
         let answer: Value = serde_json::from_str(&line)

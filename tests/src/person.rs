@@ -23,7 +23,7 @@ const SILENT_DB: f64 = -60.0;
 const STEPS_A_SECOND: f64 = 10.0;
 
 /// A client whose received pictures and sounds can be looked at.
-pub trait Person {
+pub trait Person: Send {
     /// What it sends.
     fn mark(&self) -> Mark;
     /// Who it is in the meeting.
@@ -93,15 +93,31 @@ pub fn meet(story: &Story, people: &mut [&mut dyn Person]) {
         }
     }
     let lost_before: Vec<i64> = people.iter_mut().map(|it| it.lost()).collect();
-    for person in people.iter_mut() {
-        let me = person.mark();
-        for (identity, mark) in all.iter().filter(|it| it.1 != me) {
-            receives(story, *person, identity, *mark);
-        }
-    }
+    all_receive(story, people, &all);
     for (person, before) in people.iter_mut().zip(lost_before) {
         assert_eq!(person.lost(), before, "packets lost on the way to {}", person.mark().name);
     }
+}
+
+/// Everybody sees and hears, at the same time, all of these but themselves.
+///
+/// # Panics
+/// When somebody does not.
+pub fn all_receive(story: &Story, people: &mut [&mut dyn Person], senders: &[(String, Mark)]) {
+    std::thread::scope(|scope| {
+        let receiving = people.iter_mut().map(|person| {
+            scope.spawn(move || {
+                let me = person.mark();
+                for (identity, mark) in senders.iter().filter(|it| it.1 != me) {
+                    receives(story, *person, identity, *mark);
+                }
+            })
+        });
+        let receiving: Vec<_> = receiving.collect();
+        for person in receiving {
+            person.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
 }
 
 /// It sees and hears somebody, and not itself.

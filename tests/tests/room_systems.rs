@@ -6,7 +6,7 @@ use tests::analyse::{self, Area, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, FPS, GREEN, RED};
-use tests::person::{Person, hears, receives};
+use tests::person::{Person, all_receive, hears};
 use tests::server::Server;
 use tests::story::Story;
 use tests::token;
@@ -66,8 +66,14 @@ impl Meeting {
             (began.elapsed() > SETTLED).then_some(())
         });
         let before = self.lost();
-        self.people_receive();
-        self.room_receives();
+        let mut senders: Vec<_> =
+            self.people.iter().map(|it| (it.identity.clone(), it.mark)).collect();
+        senders.push((self.room_identity.clone(), BLUE));
+        let Self { story, people: [red, green], room, .. } = self;
+        std::thread::scope(|scope| {
+            scope.spawn(|| all_receive(story, &mut [red, green], &senders));
+            room_receives(room);
+        });
         assert_eq!(self.lost(), before, "packets were lost");
         let received = self.server.metric("plenum_leg_received_total");
         assert!(received > 300.0, "only {received} packets of the room are counted");
@@ -83,17 +89,6 @@ impl Meeting {
         lost
     }
 
-    fn people_receive(&mut self) {
-        let room = (self.room_identity.clone(), BLUE);
-        let senders = self.people.each_ref().map(|it| (it.identity.clone(), it.mark));
-        for person in &mut self.people {
-            let me = person.mark;
-            for (identity, mark) in senders.iter().chain([&room]).filter(|it| it.1 != me) {
-                receives(&self.story, person, identity, *mark);
-            }
-        }
-    }
-
     /// Waits until each person's colour stands in one tile.
     fn wait_for_tiles(&mut self) {
         wait::until("the room sees both", PATIENCE, || {
@@ -102,45 +97,42 @@ impl Meeting {
             (seen(RED) && seen(GREEN)).then_some(())
         });
     }
+}
 
-    fn room_receives(&mut self) {
-        hears(BLUE, &[RED, GREEN], || self.room.heard(3.0));
+/// The room sees and hears both people, and not itself.
+fn room_receives(room: &mut Baresip) {
+    hears(BLUE, &[RED, GREEN], || room.heard(3.0));
 
-        let picture = Picture::read(&self.room.picture("sees.png"));
-        let (tile_of_red, tile_of_green) =
-            if picture.share(RED, LEFT) > 0.1 { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
-        for (mark, tile) in [(RED, tile_of_red), (GREEN, tile_of_green)] {
-            let share = picture.share(mark, tile);
-            assert!(share > 0.3, "{} fills {share} of its tile", mark.name);
-            let steps = self.steps_in(tile);
-            assert!(
-                steps >= STEPS_A_SECOND,
-                "the room sees {steps} steps a second of {}",
-                mark.name
-            );
-        }
-        assert!(picture.share(BLUE, WHOLE) < 0.02, "the room sees itself");
+    let picture = Picture::read(&room.picture("sees.png"));
+    let (tile_of_red, tile_of_green) =
+        if picture.share(RED, LEFT) > 0.1 { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
+    for (mark, tile) in [(RED, tile_of_red), (GREEN, tile_of_green)] {
+        let share = picture.share(mark, tile);
+        assert!(share > 0.3, "{} fills {share} of its tile", mark.name);
+        let steps = steps_in(room, tile);
+        assert!(steps >= STEPS_A_SECOND, "the room sees {steps} steps a second of {}", mark.name);
     }
+    assert!(picture.share(BLUE, WHOLE) < 0.02, "the room sees itself");
+}
 
-    /// How many frames of a tile the room is shown in a second: the clip's own counter says how far
-    /// it came, and the room's count of frames that it did not come there in jumps.
-    fn steps_in(&mut self, tile: Area) -> f64 {
-        let (began, frames) = (Instant::now(), self.room.frames());
-        let first = self.counter(tile);
-        let (samples, _) = self.room.heard(2.0);
-        assert!(!samples.is_empty());
-        let last = self.counter(tile);
-        let seconds = began.elapsed().as_secs_f64();
-        // The clip has 120 frames and begins anew.
-        let steps = f64::from((last + 120 - first) % 120) / seconds;
-        steps.min((self.room.frames() - frames) as f64 / seconds)
-    }
+/// How many frames of a tile the room is shown in a second: the clip's own counter says how far
+/// it came, and the room's count of frames that it did not come there in jumps.
+fn steps_in(room: &mut Baresip, tile: Area) -> f64 {
+    let (began, frames) = (Instant::now(), room.frames());
+    let first = counter(room, tile);
+    let (samples, _) = room.heard(2.0);
+    assert!(!samples.is_empty());
+    let last = counter(room, tile);
+    let seconds = began.elapsed().as_secs_f64();
+    // The clip has 120 frames and begins anew.
+    let steps = f64::from((last + 120 - first) % 120) / seconds;
+    steps.min((room.frames() - frames) as f64 / seconds)
+}
 
-    fn counter(&mut self, tile: Area) -> u32 {
-        wait::until("a frame counter is read", PATIENCE, || {
-            Picture::read(&self.room.picture("counter.png")).counter(tile)
-        })
-    }
+fn counter(room: &mut Baresip, tile: Area) -> u32 {
+    wait::until("a frame counter is read", PATIENCE, || {
+        Picture::read(&room.picture("counter.png")).counter(tile)
+    })
 }
 
 /// The whole story of one call: all meet, one after the other leaves.
