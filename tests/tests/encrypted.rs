@@ -7,7 +7,7 @@ use tests::analyse::{self, Picture, WHOLE};
 use tests::baresip::{Baresip, BaresipConfig};
 use tests::browser::{Browser, Mode};
 use tests::media::{BLUE, GREEN, Mark, RATE, RED, wav};
-use tests::person::{Person, receives};
+use tests::person::{Person, all_receive};
 use tests::server::Server;
 use tests::story::Story;
 use tests::{token, wait};
@@ -71,8 +71,8 @@ fn whoever_has_the_key_sees_and_hears_and_nobody_else() {
         person.wait_for_picture(identity);
         person.wait_for_sound(identity);
     }
-    receives(&story, &mut red, &green_identity, GREEN);
-    receives(&story, &mut green, &red_identity, RED);
+    let senders = [(red_identity.clone(), RED), (green_identity.clone(), GREEN)];
+    all_receive(&story, &mut [&mut red, &mut green], &senders);
     let heard = green.record(&red_identity, 2.0);
     let above = analyse::above_the_rest(&heard[heard.len() / 4..], RATE as u32, RED.tone);
     assert!(above > 30.0, "green hears red's tone {above} dB above all others");
