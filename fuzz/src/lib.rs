@@ -6,6 +6,9 @@
 
 use std::time::Instant;
 
+use conference::telephony::CallAddress;
+use types::DialString;
+
 /// SDP, as an offer and as an answer, and what we answer to it.
 pub fn sdp(data: &[u8]) {
     sdp::fuzz::fuzz_parse_answer(data);
@@ -14,6 +17,19 @@ pub fn sdp(data: &[u8]) {
 /// Floor control, both ends, as datagrams and as a stream.
 pub fn bfcp(data: &[u8]) {
     bfcp::fuzz::fuzz_bfcp(data, Instant::now());
+}
+
+/// Addresses as people write them: what becomes of one cannot begin a line or a header of its own.
+pub fn dial_string(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Some(read) = DialString::read(&text) else { return };
+    let address = read.address();
+    assert!(!address.contains(|c: char| c.is_control() || c.is_whitespace() || "<>\"".contains(c)));
+    if let Ok(called) = address.parse::<CallAddress>() {
+        assert_eq!(called.to_string(), address);
+        let host = called.host();
+        assert!(host.is_none_or(|it| it.bytes().all(|b| b.is_ascii_graphic())), "{host:?}");
+    }
 }
 
 /// RTP's header and extensions.

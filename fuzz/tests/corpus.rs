@@ -19,6 +19,7 @@ macro_rules! targets {
 // How many mutations take about a second.
 targets! {
     sdp: 1000,
+    dial_string: 3000,
     bfcp: 3000,
     rtp: 3000,
     rtcp: 3000,
