@@ -1,5 +1,5 @@
-//! Far-end camera control: `m=application` with H.224 (RFC 4573). We answer what devices offer and
-//! offer it again with the rest; of ourselves we do not offer it.
+//! Far-end camera control: `m=application` with H.224 (RFC 4573). It is a line of its own, the
+//! last of our offers.
 
 use crate::{
     local::{LocalCamera, LocalMedia},

@@ -45,7 +45,7 @@ pub struct LocalMedia {
     pub audio: Option<LocalAudio>,
     /// Picture; `None` rejects it.
     pub video: Option<LocalVideo>,
-    /// Control of the peer's camera; `None` rejects it. It is answered, and never offered first.
+    /// Control of the peer's camera; `None` rejects it. Offered only beside a picture.
     pub camera: Option<LocalCamera>,
     /// Content sharing; `None` rejects it. Offered only beside a picture.
     pub sharing: Option<LocalSharing>,

@@ -29,6 +29,7 @@ mod payload {
     pub const H264_MODE_1: u8 = 126;
     pub const H264_MODE_0: u8 = 97;
     pub const VP8: u8 = 100;
+    pub const CAMERA: u8 = 103;
 }
 
 /// An offer, and what must be kept until its answer comes.
@@ -57,7 +58,7 @@ enum Offered {
     Video { formats: Vec<(u8, VideoCodec)>, keys: Keys },
     /// The second picture.
     Slides { formats: Vec<(u8, VideoCodec)>, keys: Keys },
-    /// Camera control, as it was agreed on before.
+    /// Camera control.
     Camera { payload_type: u8, keys: Keys },
     /// Floor control, as it was agreed on before or for the first time.
     Floor(Option<Floor>),
@@ -99,6 +100,10 @@ pub fn offer(local: &LocalMedia) -> OfferText {
     if let Some(LocalSharing { video, floor }) = offerable_sharing(local) {
         draft.first_floor(floor);
         draft.first_video(video, Content::Slides);
+    }
+    // Who takes no picture has no camera to show.
+    if let (Some(_), Some(camera)) = (offerable_video(local), &local.camera) {
+        draft.first_camera(camera);
     }
     draft.finish()
 }
@@ -285,6 +290,18 @@ impl<'a> Draft<'a> {
         let text = write::video(&line, &[format], video, video.feedback, content);
         let formats = vec![(stream.payload_type, stream.codec)];
         self.push(text, Offered::picture(content, formats, keys), shape.clone());
+    }
+
+    fn first_camera(&mut self, camera: &LocalCamera) {
+        let (keys, crypto) = fresh_keys(&self.local.srtp, &camera.key);
+        let line = Line {
+            name: "application",
+            proto: profile(&keys),
+            ..self.line(camera.ports, camera.direction(), crypto)
+        };
+        let text = camera::text(&line, payload::CAMERA);
+        let shape = shape_of_text(&text);
+        self.push(text, Offered::Camera { payload_type: payload::CAMERA, keys }, shape);
     }
 
     fn same_camera(&mut self, shape: &Shape, stream: &CameraStream, local: &LocalCamera) {

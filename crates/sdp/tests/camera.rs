@@ -5,7 +5,9 @@
 mod common;
 
 use common::{KEY_BYTES, local, session, vector};
-use sdp::{Kind, LocalCamera, LocalMedia, LocalPorts, Rejection, answer, complete, parse, reoffer};
+use sdp::{
+    Kind, LocalCamera, LocalMedia, LocalPorts, Rejection, answer, complete, offer, parse, reoffer,
+};
 
 /// Us, who steer cameras.
 fn steering() -> LocalMedia {
@@ -58,6 +60,21 @@ fn each_device_that_offers_its_camera_may_be_steered() {
         let theirs = complete(&again.pending, &peer).unwrap_or_else(|it| panic!("{name}: {it}"));
         let kept = theirs.camera.unwrap_or_else(|| panic!("{name}: {}", again.text));
         assert_eq!((kept.transport.line, kept.payload_type), (line, payload_type), "{name}");
+    }
+}
+
+#[test]
+fn whom_we_call_is_asked_for_its_camera_with_the_last_line() {
+    let local = steering();
+    let ours = offer(&local);
+    assert!(ours.text.contains("m=application 20010 RTP/AVP 103\r\na=rtpmap:103 H224/4800\r\n"));
+    let lines = ["m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 97", "a=rtpmap:97 H264/90000"];
+    for (camera, steered) in
+        [(&["m=application 4004 RTP/AVP 103", "a=rtpmap:103 H224/4800"][..], true), (&[], false)]
+    {
+        let agreed = complete(&ours.pending, &session(&[&lines[..], camera].concat())).unwrap();
+        assert!(agreed.video.is_some());
+        assert_eq!(agreed.camera.is_some(), steered);
     }
 }
 

@@ -382,7 +382,7 @@ async fn located(shared: &Shared, targets: &[Target]) -> Vec<Target> {
 }
 
 /// Calls, and again where that was refused for its media: some take keys only where encryption is
-/// demanded, others only where it is not, and to some a second picture is too much.
+/// demanded, others only where it is not, and to some a second picture or a word on cameras is too much.
 async fn answered(
     place: &Place,
     meeting: &MeetingId,
@@ -398,8 +398,8 @@ async fn answered(
         tracing::info!("calling again: with encryption demanded");
         done = attempt(place, meeting, target, session, leg).await;
     }
-    if incompatible(&done) && session.forgo_content() {
-        tracing::info!("calling again: without a second picture");
+    if incompatible(&done) && session.forgo_extras() {
+        tracing::info!("calling again: with sound and picture alone");
         done = attempt(place, meeting, target, session, leg).await;
     }
     done

@@ -247,17 +247,19 @@ impl Session {
     /// Answers an offer.
     pub(super) fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), SessionError> {
         let offer = sdp::parse(offer)?;
-        self.open_camera(&offer);
+        let has_camera = |it: &sdp::Media| it.kind == sdp::Kind::Fecc && it.port != 0;
+        if offer.media.iter().any(has_camera) {
+            self.open_camera();
+        }
         let answer = sdp::answer(&offer, &self.local)?;
         self.local.origin.advance();
         let agreed = self.agree(answer.negotiated);
         Ok((answer.text.into_bytes(), agreed))
     }
 
-    /// A port for what is said to the peer's camera, where it offers that.
-    fn open_camera(&mut self, offer: &sdp::Session) {
-        let offered = offer.media.iter().any(|it| it.kind == sdp::Kind::Fecc && it.port != 0);
-        if !self.cameras || !offered || self.camera.is_some() {
+    /// A port for what is said to the peer's camera.
+    fn open_camera(&mut self) {
+        if !self.cameras || self.camera.is_some() {
             return;
         }
         let socket =
@@ -277,6 +279,9 @@ impl Session {
 
     /// An offer of ours: the first one, or what there is, again.
     pub(super) fn offer(&mut self) -> Vec<u8> {
+        if self.agreed.is_none() && self.local.video.is_some() {
+            self.open_camera();
+        }
         let offer = match &self.agreed {
             Some(agreed) => sdp::reoffer(&self.local, agreed),
             None => sdp::offer(&self.local),
@@ -296,9 +301,12 @@ impl Session {
         changes
     }
 
-    /// Offers no second picture any more; `false` where none was offered.
-    pub(super) fn forgo_content(&mut self) -> bool {
-        self.local.sharing.take().is_some() && self.local.video.is_some()
+    /// Offers sound and the main picture alone from now on; `false` where nothing else was offered.
+    pub(super) fn forgo_extras(&mut self) -> bool {
+        self.cameras = false;
+        let camera = self.camera.take().and_then(|_| self.local.camera.take());
+        let sharing = self.local.sharing.take();
+        (sharing.is_some() || camera.is_some()) && self.local.video.is_some()
     }
 
     /// Takes the answer to our offer; `None` if there was none.
@@ -345,6 +353,9 @@ impl Session {
             open,
         });
         let content = content.unwrap_or_default();
+        if negotiated.camera.is_none() {
+            (self.camera, self.local.camera) = (None, None);
+        }
         self.agreed = Some(negotiated);
         Agreed { media, format, content }
     }
