@@ -7,7 +7,7 @@ use gateway::{CodesError, Gateway, GatewayConfig, MediaRules};
 use sdp::{SrtpPolicy, VideoCap};
 
 use crate::certificate::{CertificateError, Certificates};
-use crate::config::{Config, ConfigError, Listen, PictureSize, Srtp};
+use crate::config::{Config, ConfigError, Listen, PictureSize, SipTls, Srtp};
 
 /// Why room systems cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,11 @@ pub enum RoomSystemsError {
 }
 
 fn tls(certificates: &Certificates, config: &Config) -> Result<TlsConfig, CertificateError> {
-    let client = certificates.sip_client(config.sip.ca_file.as_deref())?;
-    Ok(TlsConfig { server: certificates.sip()?, client: Some(client) })
+    let more = config.sip.ca_file.as_deref();
+    let client = certificates.sip_client(more)?;
+    let peer = |it: &SipTls| Ok((it.host.to_ascii_lowercase(), certificates.sip_peer(it, more)?));
+    let hosts = config.sip_tls.iter().map(peer).collect::<Result<_, CertificateError>>()?;
+    Ok(TlsConfig { server: certificates.sip()?, client: Some(client), hosts })
 }
 
 fn cause(error: &StartError) -> String {

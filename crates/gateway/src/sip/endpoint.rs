@@ -55,6 +55,15 @@ pub struct TlsConfig {
     pub server: Arc<rustls::ServerConfig>,
     /// For calls of ours; without it none go over TLS.
     pub client: Option<Arc<rustls::ClientConfig>>,
+    /// For calls of ours to single hosts, by their names in small letters, instead of that.
+    pub hosts: HashMap<String, Arc<rustls::ClientConfig>>,
+}
+
+impl TlsConfig {
+    /// For a call of ours to this host; `None`: none goes there over TLS.
+    pub(super) fn client_for(&self, host: &str) -> Option<Arc<rustls::ClientConfig>> {
+        self.hosts.get(&host.to_ascii_lowercase()).or(self.client.as_ref()).cloned()
+    }
 }
 
 /// How much is taken on.
@@ -162,7 +171,7 @@ pub(super) struct Shared {
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) registers: Option<mpsc::Sender<Register>>,
     pub(super) transfers: bool,
-    pub(super) tls_client: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Option<TlsConfig>,
     pub(super) locator: Locator,
     pub(super) packets: Mutex<Limiter>,
     pub(super) requests: Mutex<Limiter>,
@@ -219,7 +228,7 @@ impl Shared {
         match transport {
             Transport::Udp => self.ports.udp.is_some(),
             Transport::Tcp => true,
-            Transport::Tls => self.tls_client.is_some(),
+            Transport::Tls => self.tls.as_ref().is_some_and(|it| it.client.is_some()),
         }
     }
 
@@ -337,7 +346,7 @@ impl SipEndpoint {
             incoming,
             registers: config.registers,
             transfers: config.transfers,
-            tls_client: config.certificates.and_then(|tls| tls.client),
+            tls: config.certificates,
             locator: Locator::new(&config.name_servers),
             packets: Mutex::new(Limiter::new(requests.times(PACKETS_PER_REQUEST))),
             requests: Mutex::new(Limiter::new(requests)),

@@ -116,7 +116,8 @@ async fn connect(
         spawn(shared, stream, (address, transport), host, slot).await;
         return Ok(());
     }
-    let client = shared.tls_client.clone().ok_or(io::ErrorKind::Unsupported)?;
+    let tls = shared.tls.as_ref().and_then(|it| it.client_for(host));
+    let client = tls.ok_or(io::ErrorKind::Unsupported)?;
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let handshake = TlsConnector::from(client).connect(name, stream);
     let stream = tokio::time::timeout(CONNECT_WITHIN, handshake).await.map_err(timed_out)??;

@@ -1,5 +1,6 @@
 //! An endpoint whose calls are answered by what was dialled, and which notes every event.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,17 +154,19 @@ pub fn name(event: &CallEvent) -> String {
     }
 }
 
-/// A certificate of its own for localhost, and who trusts it.
+/// A certificate of its own for localhost, and who trusts it and shows it.
 pub fn certificates() -> TlsConfig {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let chain = vec![made.cert.der().clone()];
+    let shown = (chain.clone(), key.clone_key().into());
     let server = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .with_single_cert(chain, key.into())
         .unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -171,6 +174,8 @@ pub fn certificates() -> TlsConfig {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConfig { server: Arc::new(server), client: Some(Arc::new(client)) }
+        .with_client_auth_cert(shown.0, shown.1)
+        .unwrap();
+    let client = Some(Arc::new(client));
+    TlsConfig { server: Arc::new(server), client, hosts: HashMap::new() }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use conference::store::Kind;
 use conference::{DialRefusal, DialledLeg, Dialler, LegState};
+use gateway::sip::TlsConfig;
 use rsipstack::dialog::authenticate::compute_digest;
 use rsipstack::sip::Method;
 use rsipstack::sip::headers::auth::{Algorithm, AuthQop};
@@ -374,7 +375,7 @@ async fn what_no_rule_is_for_is_refused_over_a_trunk_and_dials_its_meeting_from_
 }
 
 /// A trunk over TLS to this port, and a house that trusts these certificates.
-async fn over_tls(port: u16, trusted: gateway::sip::TlsConfig) -> House {
+async fn over_tls(port: u16, trusted: TlsConfig) -> House {
     let more = format!(r#","port":{port},"transport":"tls""#);
     let records = [trunk_of("none", "localhost", &more), city()];
     House::trusting(&records, trusted).await
@@ -386,6 +387,7 @@ async fn a_trunk_over_tls_has_to_show_a_certificate_that_is_trusted() {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let acceptor = TlsAcceptor::from(shown.server.clone());
+    let trusts = shown.client.clone();
     let house = over_tls(port, shown).await;
     let leg = dial(&house, "9123").await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
@@ -398,7 +400,16 @@ async fn a_trunk_over_tls_has_to_show_a_certificate_that_is_trusted() {
     house.gateway.hang_up(&leg.meeting, &leg.id).unwrap();
     house.gateway.stop().await;
 
+    // What is said of its host alone comes before what holds for all.
     let stranger = certificates();
+    let host = ("localhost".to_owned(), trusts.unwrap());
+    let house = over_tls(port, TlsConfig { hosts: [host].into(), ..stranger.clone() }).await;
+    let leg = dial(&house, "9123").await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    acceptor.accept(stream).await.unwrap();
+    house.gateway.hang_up(&leg.meeting, &leg.id).unwrap();
+    house.gateway.stop().await;
+
     let house = over_tls(port, stranger).await;
     let leg = dial(&house, "9123").await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();

@@ -16,10 +16,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
-use crate::config::{Config, ConfigError, read_bounded};
+use crate::config::{Config, ConfigError, SipTls, read_bounded};
 use authority::Authority;
 use names::Names;
 use parsed::Parsed;
@@ -197,13 +197,39 @@ impl Certificates {
     /// is now, and those in `more`, a PEM file. Who asks for a certificate gets the one that we serve
     /// with.
     pub fn sip_client(&self, more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
+        client(self.known_roots()?, more, Some(self.current.clone()))
+    }
+
+    /// TLS for calls of ours to one host, with its own roots and the certificate for it; what it does
+    /// not say is as for all the others, with `more`.
+    pub fn sip_peer(
+        &self,
+        peer: &SipTls,
+        more: Option<&Path>,
+    ) -> Result<Arc<ClientConfig>, CertificateError> {
+        let (roots, more) = match &peer.ca_file {
+            Some(own) => (RootCertStore::empty(), Some(own.as_path())),
+            None => (self.known_roots()?, more),
+        };
+        let shown: Arc<dyn ResolvesClientCert> = match (&peer.certificate, &peer.private_key) {
+            (Some(certificate), Some(private_key)) => {
+                let loaded = load_files(certificate, private_key, SystemTime::now())?;
+                Arc::new(SingleCertAndKey::from(loaded.key))
+            }
+            _ => self.current.clone(),
+        };
+        client(roots, more, Some(shown))
+    }
+
+    /// The system's roots, and the local authority's.
+    fn known_roots(&self) -> Result<RootCertStore, CertificateError> {
         let mut roots = system_roots();
         if let Some(root) = self.root()
             && let Ok(root) = CertificateDer::from_pem_slice(root.as_bytes())
         {
             roots.add(root)?;
         }
-        client(roots, more, Some(self.current.clone()))
+        Ok(roots)
     }
 
     fn server(&self) -> Result<ServerConfig, CertificateError> {
@@ -281,7 +307,7 @@ pub fn https_client(more: Option<&Path>) -> Result<Arc<ClientConfig>, Certificat
 fn client(
     mut roots: RootCertStore,
     more: Option<&Path>,
-    own: Option<Arc<Current>>,
+    own: Option<Arc<dyn ResolvesClientCert>>,
 ) -> Result<Arc<ClientConfig>, CertificateError> {
     if let Some(path) = more {
         add_roots(&mut roots, path)?;

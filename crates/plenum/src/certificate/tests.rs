@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::server::WebPkiClientVerifier;
 
 use super::*;
 
@@ -216,4 +217,67 @@ fn servers_and_calls_are_set_up_from_it() {
     assert!(told(&pair("pbx.example.org").0).is_ok());
     assert!(told("").unwrap_err().contains("no certificate that can be trusted"));
     assert!(certificates.sip_client(Some(Path::new("/nowhere.pem"))).is_err());
+}
+
+/// Whether a client gets on with a server of this name, and which certificate it showed there.
+fn handshake(
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+    name: &'static str,
+) -> Result<Option<CertificateDer<'static>>, rustls::Error> {
+    let name = rustls::pki_types::ServerName::try_from(name).unwrap();
+    let mut client = rustls::ClientConnection::new(client, name).unwrap();
+    let mut server = rustls::ServerConnection::new(server).unwrap();
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets()?;
+        wire.clear();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(server.peer_certificates().and_then(|it| it.first().cloned()))
+}
+
+#[test]
+fn one_host_has_roots_and_a_certificate_of_its_own() {
+    let folder = Folder::new("peers");
+    let certificates = Certificates::open(&folder.config(&[]), now()).unwrap();
+    let [(theirs, their_key), (ours, our_key)] = ["pbx.example.org", "we.example.org"].map(pair);
+    let file = |name: &str, text: &str| {
+        fs::write(folder.0.join(name), text).unwrap();
+        Some(folder.0.join(name))
+    };
+    let mut trusted = RootCertStore::empty();
+    trusted.add(CertificateDer::from_pem_slice(ours.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone());
+    let shown = certified(&theirs, &their_key).unwrap();
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    let server = Arc::new(server);
+    let meet = |peer: &SipTls| {
+        handshake(certificates.sip_peer(peer, None).unwrap(), server.clone(), "pbx.example.org")
+    };
+
+    let all = SipTls { ca_file: None, certificate: None, private_key: None, host: String::new() };
+    assert!(meet(&all).is_err(), "its root is not known");
+    let trusting = SipTls { ca_file: file("ca.pem", &theirs), ..all.clone() };
+    assert!(meet(&trusting).is_err(), "the server's own certificate is not known there");
+    let showing = SipTls {
+        certificate: file("we.pem", &ours),
+        private_key: file("we.key", &our_key),
+        ..trusting.clone()
+    };
+    let seen = meet(&showing).unwrap().unwrap();
+    assert_eq!(seen, CertificateDer::from_pem_slice(ours.as_bytes()).unwrap());
+    let other = SipTls { ca_file: file("other.pem", &ours), ..showing };
+    assert!(meet(&other).is_err(), "no others are trusted than those given");
+    let missing = SipTls { ca_file: Some("/nowhere.pem".into()), ..all };
+    assert!(certificates.sip_peer(&missing, None).is_err());
 }

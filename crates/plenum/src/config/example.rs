@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::section::{Key, Section};
 use super::sections::{
-    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, Webhook,
+    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, SipTls, Webhook,
 };
 use super::setting::{Shape, to_toml};
 
@@ -31,6 +31,7 @@ pub fn example() -> String {
     single::<History>(&mut out);
     single::<Log>(&mut out);
     repeated::<KeyEntry>(&mut out);
+    repeated::<SipTls>(&mut out);
     repeated::<MeetingEntry>(&mut out);
     out
 }

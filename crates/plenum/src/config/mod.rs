@@ -20,7 +20,7 @@ use types::{Bandwidth, MeetingId};
 pub use error::ConfigError;
 pub use example::example;
 pub use sections::{
-    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, Webhook,
+    Data, History, Http, KeyEntry, Log, MeetingEntry, RemoteControl, Rtp, Sfu, Sip, SipTls, Webhook,
 };
 pub use setting::{Listen, LogFormat, PictureSize, Right, Secret, Srtp};
 
@@ -56,6 +56,8 @@ pub struct Config {
     pub log: Log,
     /// `[[key]]`, with their secrets read.
     pub keys: Keys,
+    /// `[[sip_tls]]`
+    pub sip_tls: Vec<SipTls>,
     /// `[[meeting]]`
     pub meetings: Vec<MeetingSettings>,
     /// Any name is a meeting, and everything listens on loopback alone: with `--dev` only.
@@ -88,13 +90,17 @@ impl Config {
             history: source.single(dev)?,
             log: source.single(dev)?,
             keys: Keys::new(),
+            sip_tls: Vec::new(),
             meetings: Vec::new(),
             dev,
         };
         let keys: Vec<KeyEntry> = source.repeated(dev)?;
+        let sip_tls: Vec<SipTls> = source.repeated(dev)?;
         let meetings: Vec<MeetingEntry> = source.repeated(dev)?;
         source.finish()?;
         config.keys = read_keys(&keys, dev)?;
+        check_sip_tls(&sip_tls)?;
+        config.sip_tls = sip_tls;
         config.meetings = read_meetings(meetings)?;
         config.check()?;
         Ok(config)
@@ -231,6 +237,27 @@ fn read_keys(entries: &[KeyEntry], dev: bool) -> Result<Keys, ConfigError> {
         keys.add_weak("devkey", "secret", KeyRights::ALL).map_err(conflict)?;
     }
     Ok(keys)
+}
+
+fn check_sip_tls(entries: &[SipTls]) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let SipTls { host, ca_file, certificate, private_key } = entry;
+        let message = if host.is_empty() || host.contains([':', '/', '@', '[', ' ']) {
+            format!("`host` is {host:?}: give a name or an address, without a port")
+        } else if !seen.insert(host.to_ascii_lowercase()) {
+            format!("there is already one for {host}")
+        } else if certificate.is_some() != private_key.is_some() {
+            "`certificate` and `private_key` go together".to_owned()
+        } else if ca_file.is_none() && certificate.is_none() {
+            "give a `ca_file`, or a `certificate` with its `private_key`".to_owned()
+        } else {
+            continue;
+        };
+        let section = format!("[[sip_tls]] number {}", index + 1);
+        return Err(ConfigError::Conflict { section, message });
+    }
+    Ok(())
 }
 
 fn read_meetings(entries: Vec<MeetingEntry>) -> Result<Vec<MeetingSettings>, ConfigError> {

@@ -244,6 +244,21 @@ section! {
 }
 
 section! {
+    /// TLS towards one host that calls of ours go to, a trunk's above all, instead of what [sip] says.
+    /// Repeat the section for each. Its files are read at the start.
+    ["sip_tls"] pub struct SipTls {
+        /// The host as the trunk names it: its certificate has to be for this name.
+        host: String = String::new(), example "pbx.example.org";
+        /// Certificates to trust there, PEM, and no others; as in [sip] if left out.
+        ca_file: Option<PathBuf> = None, example "/etc/plenum/pbx-ca.pem";
+        /// The certificate that it is shown where it asks for one, PEM; the server's own if left out.
+        certificate: Option<PathBuf> = None, example "/etc/plenum/for-pbx.pem";
+        /// Its private key, PEM.
+        private_key: Option<PathBuf> = None, example "/etc/plenum/for-pbx.key";
+    }
+}
+
+section! {
     /// A meeting. Repeat the section for each.
     ["meeting"] pub struct MeetingEntry {
         /// What people type and room systems dial: letters, digits, '-', '_' and '.'.

@@ -188,6 +188,24 @@ fn an_unknown_word_is_refused_where_it_stands_with_the_nearest_known_one() {
         refusal("entry", "[[meeting]]\nid = 'a'\n[[meeting]]\nguestpin = '1234'", &[]),
         "plenum.toml:4: unknown key `guestpin` in [[meeting]] number 2: did you mean `guest_pin`?"
     );
+    for (name, text, why) in [
+        ("no-host", "ca_file = 'a'", "`host` is \"\": give a name or an address, without a port"),
+        (
+            "port",
+            "host = 'a:5061'",
+            "`host` is \"a:5061\": give a name or an address, without a port",
+        ),
+        ("nothing", "host = 'a'", "give a `ca_file`, or a `certificate` with its `private_key`"),
+        ("half", "host = 'a'\ncertificate = 'b'", "`certificate` and `private_key` go together"),
+        (
+            "twice",
+            "host = 'a'\nca_file = 'b'\n[[sip_tls]]\nhost = 'A'",
+            "there is already one for A",
+        ),
+    ] {
+        let said = refusal(name, &format!("[[sip_tls]]\n{text}"), &[]);
+        assert!(said.contains("[[sip_tls]] number") && said.ends_with(why), "{name}: {said}");
+    }
     assert_eq!(
         refusal("variable", "", &[("PLENUM_HTTP_LISSEN", "x")]),
         "unknown environment variable PLENUM_HTTP_LISSEN: did you mean `PLENUM_HTTP_LISTEN`?"
