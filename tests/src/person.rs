@@ -126,12 +126,7 @@ pub fn all_receive(story: &Story, people: &mut [&mut dyn Person], senders: &[(St
 /// When it does not.
 pub fn receives(story: &Story, person: &mut dyn Person, identity: &str, mark: Mark) {
     let me = person.mark();
-    // The machine may be taken away for a moment: the rate has to be reached, not in the first try.
-    wait::until(&format!("{} sees {STEPS_A_SECOND} steps a second", me.name), PATIENCE, || {
-        let steps = person.steps(identity, 3.0) as f64 / 3.0;
-        println!("{} sees {steps} steps a second", me.name);
-        (steps >= STEPS_A_SECOND).then_some(())
-    });
+    sees_moving(person, identity);
 
     let file = story.file(&format!("{}-sees-{}.png", me.name, mark.name));
     person.picture(identity, &file);
@@ -144,6 +139,20 @@ pub fn receives(story: &Story, person: &mut dyn Person, identity: &str, mark: Ma
         std::fs::write(recording, wav(&heard)).expect("a recording is written");
         // The first moments of a recording hold the filter's start.
         (heard[heard.len() / 4..].to_vec(), RATE as u32)
+    });
+}
+
+/// It sees somebody at full rate. The machine may be taken away for a moment: the rate has to be
+/// reached, not in the first try.
+///
+/// # Panics
+/// When it is not.
+pub fn sees_moving(person: &mut dyn Person, identity: &str) {
+    let name = person.mark().name;
+    wait::until(&format!("{name} sees {STEPS_A_SECOND} steps a second"), PATIENCE, || {
+        let steps = person.steps(identity, 3.0) as f64 / 3.0;
+        println!("{name} sees {steps} steps a second");
+        (steps >= STEPS_A_SECOND).then_some(())
     });
 }
 
