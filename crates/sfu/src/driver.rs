@@ -184,6 +184,7 @@ pub fn start(config: &ShardConfig) -> io::Result<ShardHandle> {
         batch: SendBatch::default(),
         legs: LegIo::new(FIRST_LEG),
         tcp: TcpIo::new(FIRST_STREAM, now),
+        receives: false,
         readable: Vec::new(),
         poll,
         inbox,
@@ -209,7 +210,9 @@ struct Driver {
     batch: SendBatch,
     legs: LegIo,
     tcp: TcpIo,
-    /// Leg sockets and connections to look at: events are given once.
+    /// Something waits at the socket, as far as is known: events are given once.
+    receives: bool,
+    /// Leg sockets and connections to look at, for the same reason.
     readable: Vec<Token>,
     poll: Poll,
     inbox: Receiver<Message>,
@@ -229,6 +232,7 @@ impl Driver {
             }
             let others = events.iter().map(|it| it.token()).filter(|it| it.0 >= FIRST_LEG);
             self.readable.extend(others);
+            self.receives |= events.iter().any(|it| it.token() == SOCKET);
             let mut woken = events.iter().any(|it| it.token() == WAKE);
             loop {
                 let (commands, stop) = self.take_commands();
@@ -236,7 +240,7 @@ impl Driver {
                 if std::mem::take(&mut woken) {
                     self.shard.read_lanes(Instant::now());
                 }
-                let datagrams = self.receive();
+                self.receive();
                 self.receive_from_others();
                 let now = Instant::now();
                 self.tcp.sweep(self.poll.registry(), now);
@@ -244,7 +248,8 @@ impl Driver {
                 self.shard.flush(now);
                 self.transmit();
                 self.counters.publish(self.shard.counters());
-                if commands + datagrams + self.readable.len() == 0 || stopping {
+                let idle = commands + self.readable.len() == 0 && !self.receives;
+                if idle || stopping {
                     break;
                 }
             }
@@ -306,26 +311,27 @@ impl Driver {
         self.readable.extend(token);
     }
 
-    fn receive(&mut self) -> usize {
-        let mut total = 0;
+    /// Reads the shard's own socket, where something waits.
+    fn receive(&mut self) {
         for _ in 0..MAX_BATCHES {
+            if !self.receives {
+                return;
+            }
             let now = Instant::now();
             let shard = &mut self.shard;
             let received = self.socket.recv(|datagram| {
                 shard.handle_datagram(Transport::Udp, datagram.source, datagram.contents, now);
             });
-            match received {
-                Ok(0) => break,
-                Ok(count) => total += count,
+            self.receives = match received {
+                Ok(received) => received.more,
                 Err(error) => {
                     tracing::warn!(%error, "receiving");
-                    break;
+                    false
                 }
-            }
+            };
             self.shard.flush(now);
             self.transmit();
         }
-        total
     }
 
     fn transmit(&mut self) {

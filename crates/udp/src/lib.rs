@@ -12,7 +12,7 @@
 //! let mut batch = SendBatch::default();
 //! batch.push(peer.local_addr(), b"hello").unwrap();
 //! assert_eq!(ours.send(&mut batch)?.sent, 1);
-//! while peer.recv(|datagram| assert_eq!(datagram.contents, b"hello"))? == 0 {}
+//! while peer.recv(|datagram| assert_eq!(datagram.contents, b"hello"))?.datagrams == 0 {}
 //! # std::io::Result::Ok(())
 //! ```
 //!
@@ -27,4 +27,4 @@ mod sendmmsg;
 mod socket;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_DATAGRAMS, MAX_DATAGRAM, PushError, SendBatch};
-pub use socket::{Datagram, Purpose, SendReport, Socket};
+pub use socket::{Datagram, Purpose, Received, SendReport, Socket};

@@ -56,6 +56,15 @@ pub struct Datagram<'a> {
     pub contents: &'a [u8],
 }
 
+/// What was received at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Datagrams that were handed over.
+    pub datagrams: usize,
+    /// More may wait. `false`: what comes from now on is news for a poller.
+    pub more: bool,
+}
+
 /// What became of a batch, in datagrams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendReport {
@@ -132,13 +141,12 @@ impl Socket {
         self.gso = false;
     }
 
-    /// Receives one batch and hands each datagram to `f`, in the order of arrival. Gives back
-    /// how many there were; 0 when nothing waits (or all that did was too long for the
-    /// [`Purpose`]).
+    /// Receives one batch and hands each datagram to `f`, in the order of arrival. Datagrams that
+    /// are too long for the [`Purpose`] are passed over.
     ///
     /// # Errors
     /// The system's; the socket stays usable.
-    pub fn recv(&mut self, mut f: impl FnMut(Datagram<'_>)) -> io::Result<usize> {
+    pub fn recv(&mut self, mut f: impl FnMut(Datagram<'_>)) -> io::Result<Received> {
         let mut slices: [IoSliceMut<'_>; quinn_udp::BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(&mut []));
         let count = self.metas.len();
@@ -146,13 +154,16 @@ impl Socket {
             *slice = IoSliceMut::new(chunk);
         }
         let (slices, _) = slices.split_at_mut(count.min(quinn_udp::BATCH_SIZE));
+        let none = |more| Ok(Received { datagrams: 0, more });
         let received = match self.state.recv(UdpSockRef::from(&self.io), slices, &mut self.metas) {
             Ok(received) => received,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return none(false),
             // A port that a datagram of ours did not reach; not about receiving.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return none(true),
             Err(error) => return Err(error),
         };
+        // The system stops before a batch is full only where nothing waits.
+        let more = received == slices.len();
         let longest = self.slot - 1;
         let mut datagrams = 0;
         for (slice, meta) in slices.iter().zip(&self.metas).take(received) {
@@ -170,7 +181,7 @@ impl Socket {
                 datagrams += 1;
             }
         }
-        Ok(datagrams)
+        Ok(Received { datagrams, more })
     }
 
     /// Sends what waits in `batch`, in order for each destination.

@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use udp::{MAX_DATAGRAM, Purpose, PushError, SendBatch, Socket};
+use udp::{MAX_DATAGRAM, Purpose, PushError, Received, SendBatch, Socket};
 
 const V4: &str = "127.0.0.1:0";
 
 fn socket(address: &str) -> Socket {
     Socket::bind(address.parse().unwrap()).unwrap()
 }
+
+const NOTHING: Received = Received { datagrams: 0, more: false };
 
 /// Receives until there are `count` datagrams, or fails after five seconds.
 fn receive(socket: &mut Socket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
@@ -25,7 +27,7 @@ fn receive(socket: &mut Socket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let got = socket
             .recv(|datagram| all.push((datagram.source, datagram.contents.to_vec())))
             .unwrap();
-        if got == 0 {
+        if got.datagrams == 0 {
             std::thread::yield_now();
         }
     }
@@ -65,7 +67,7 @@ fn gso_changes_the_messages_and_never_the_content() {
         assert!(received.iter().all(|(source, _)| *source == from.local_addr()));
         let contents: Vec<_> = received.into_iter().map(|(_, contents)| contents).collect();
         assert_eq!(contents, payloads(), "gso: {gso}");
-        assert_eq!(to.recv(|_| ()).unwrap(), 0);
+        assert_eq!(to.recv(|_| ()).unwrap(), NOTHING);
     }
 }
 
@@ -152,7 +154,7 @@ fn a_closed_port_disturbs_nobody_else() {
         batch.push(to.local_addr(), b"somebody").unwrap();
         let report = from.send(&mut batch).unwrap();
         assert_eq!((report.sent, report.dropped), (2, 0));
-        assert_eq!(from.recv(|_| ()).unwrap(), 0);
+        assert_eq!(from.recv(|_| ()).unwrap(), NOTHING);
     }
     assert_eq!(receive(&mut to, 20).len(), 20);
 }
@@ -184,7 +186,7 @@ fn a_socket_for_one_peer_drops_what_is_too_long_for_it() {
     assert_eq!(from.send(&mut batch).unwrap().sent, 3);
     let received = receive(&mut to, 2);
     assert!(received.iter().all(|(_, contents)| contents == &[2; 1400]));
-    assert_eq!(to.recv(|_| ()).unwrap(), 0);
+    assert_eq!(to.recv(|_| ()).unwrap(), NOTHING);
 }
 
 #[test]
@@ -192,5 +194,5 @@ fn a_bound_port_is_not_shared_and_the_descriptor_is_non_blocking() {
     let mut first = socket(V4);
     assert!(Socket::bind(first.local_addr()).is_err());
     assert!(first.as_raw_fd() >= 0);
-    assert_eq!(first.recv(|_| ()).unwrap(), 0);
+    assert_eq!(first.recv(|_| ()).unwrap(), NOTHING);
 }

@@ -118,8 +118,9 @@ impl Client {
         let Self { socket, rtc, batch, state, timeout, .. } = self;
         let local = socket.local_addr();
         let mut failed = None;
-        loop {
-            let count = socket
+        let mut more = true;
+        while more {
+            more = socket
                 .recv(|datagram| {
                     state.longest = state.longest.max(datagram.contents.len());
                     let Ok(contents) = datagram.contents.try_into() else { return };
@@ -134,10 +135,8 @@ impl Client {
                         Err(fault) => failed = Some(fault),
                     }
                 })
-                .doing("receiving")?;
-            if count == 0 {
-                break;
-            }
+                .doing("receiving")?
+                .more;
         }
         if let Some(fault) = failed {
             return Err(fault);

@@ -72,14 +72,13 @@ impl Contender for Floor {
 
     fn drive(&mut self, _: Instant) -> Result<()> {
         for socket in &mut self.receivers {
-            loop {
+            let mut more = true;
+            while more {
                 let longest = &mut self.longest;
                 let longer = |it: udp::Datagram<'_>| *longest = it.contents.len().max(*longest);
-                let count = socket.recv(longer).doing("receiving")?;
-                if count == 0 {
-                    break;
-                }
-                self.received += count as u64;
+                let received = socket.recv(longer).doing("receiving")?;
+                self.received += received.datagrams as u64;
+                more = received.more;
             }
         }
         Ok(())
@@ -157,7 +156,8 @@ impl Forwarder {
     fn receive(&mut self) -> Result<usize> {
         let waiting = &mut self.waiting;
         waiting.clear();
-        self.socket.recv(|datagram| waiting.push(datagram.contents.to_vec())).doing("receiving")
+        let received = self.socket.recv(|datagram| waiting.push(datagram.contents.to_vec()));
+        Ok(received.doing("receiving")?.datagrams)
     }
 
     fn forward(&mut self) -> Result<()> {

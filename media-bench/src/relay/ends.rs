@@ -108,7 +108,7 @@ impl Ends {
                     *received += 1;
                 })
                 .doing("receiving")?
-                > 0
+                .more
             {}
             if let Some(fault) = wrong {
                 return Err(fault);

@@ -79,7 +79,7 @@ impl LegIo {
                 shard.handle_leg_datagram(*peer, *port, source, contents, now);
             });
             match received {
-                Ok(0) => return false,
+                Ok(received) if !received.more => return false,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%peer, ?port, %error, "receiving");
