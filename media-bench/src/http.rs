@@ -1,4 +1,5 @@
-//! The little of HTTP that Janus' interface needs: JSON there, JSON back. HTTP/1.0 knows no chunks.
+//! The little of HTTP that Janus' interface and our metrics need: JSON there, JSON or text back.
+//! HTTP/1.0 knows no chunks.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,6 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(35);
 
 /// Posts `body`, or gets where there is none.
 pub fn json(server: SocketAddr, path: &str, body: Option<&Value>) -> Result<Value> {
+    Ok(serde_json::from_str(&ask(server, path, body)?)?)
+}
+
+/// Gets a text.
+pub fn text(server: SocketAddr, path: &str) -> Result<String> {
+    ask(server, path, None)
+}
+
+fn ask(server: SocketAddr, path: &str, body: Option<&Value>) -> Result<String> {
     let doing = || format!("HTTP {path}");
     let mut stream = TcpStream::connect(server).doing(doing())?;
     stream.set_read_timeout(Some(PATIENCE)).doing(doing())?;
@@ -32,5 +42,5 @@ pub fn json(server: SocketAddr, path: &str, body: Option<&Value>) -> Result<Valu
     if head.split(' ').nth(1) != Some("200") {
         return Err(Fault::Other(format!("{path}: {}", head.lines().next().unwrap_or_default())));
     }
-    Ok(serde_json::from_str(body)?)
+    Ok(body.to_owned())
 }

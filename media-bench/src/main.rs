@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod mixing;
 mod packets;
+mod phones;
 mod relay;
 mod report;
 mod serving;
@@ -169,6 +170,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if wanted(&[15, 16, 17]) {
         eprintln!("media-bench: reading");
         figures.extend(serving::measure(&plan));
+    }
+    if wanted(&[18]) {
+        eprintln!("media-bench: phones");
+        figures.extend(phones::measure(&plan)?);
     }
     if arguments.json {
         report::print_json(&figures);

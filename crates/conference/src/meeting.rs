@@ -33,6 +33,9 @@ pub struct Linger {
     pub departed: Duration,
 }
 
+/// Messages after which room systems' media follow at the latest, though more wait.
+const BURST: usize = 64;
+
 impl Default for Linger {
     /// So long that a reload of the only page does not end it.
     fn default() -> Self {
@@ -265,6 +268,7 @@ pub(crate) fn start(
         empty_since: Some(now),
         linger: Linger::default(),
         was_joined: false,
+        changed: false,
         over: false,
     };
     tokio::spawn(meeting.run(inbox).instrument(span));
@@ -277,6 +281,14 @@ struct Waiter {
     fate: watch::Sender<Option<Fate>>,
 }
 
+/// The way to an adapter.
+struct Adapter {
+    events: mpsc::Sender<MemberEvent>,
+    /// A room system's call hears of its end and of nothing else, so no news can fill its queue,
+    /// however long its owner has other things to do.
+    reads_news: bool,
+}
+
 struct Meeting {
     id: MeetingId,
     clock: Clock,
@@ -284,7 +296,7 @@ struct Meeting {
     observer: Observer,
     shard: ShardHandle,
     bridge: MeetingBridge,
-    adapters: HashMap<PeerId, mpsc::Sender<MemberEvent>>,
+    adapters: HashMap<PeerId, Adapter>,
     waiting: HashMap<Identity, Waiter>,
     /// Of those who are in it.
     networks: HashMap<PeerId, NetworkFigures>,
@@ -293,6 +305,8 @@ struct Meeting {
     linger: Linger,
     /// Whether anybody was in it yet.
     was_joined: bool,
+    /// The bridge has to follow.
+    changed: bool,
     over: bool,
 }
 
@@ -305,7 +319,7 @@ impl Meeting {
             let wake = self.wake_at();
             tokio::select! {
                 message = inbox.recv() => match message {
-                    Some(message) => self.handle(message),
+                    Some(message) => self.handle_burst(message, &mut inbox),
                     None => break,
                 },
                 () = clock.sleep_until(wake) => {
@@ -319,6 +333,7 @@ impl Meeting {
             if self.over {
                 break;
             }
+            self.follow();
             self.note_empty();
         }
         self.finish(EndCause::ServerStops);
@@ -326,6 +341,23 @@ impl Meeting {
         inbox.close();
         metrics::gauge!("plenum_meetings").decrement(1.0);
         tracing::info!("the meeting is over");
+    }
+
+    /// Handles what has come. The bridge follows all of it at once, since each time costs as much as
+    /// there are participants.
+    fn handle_burst(
+        &mut self,
+        first: ActorMessage,
+        inbox: &mut mpsc::UnboundedReceiver<ActorMessage>,
+    ) {
+        self.handle(first);
+        for _ in 1..BURST {
+            if self.over {
+                return;
+            }
+            let Ok(next) = inbox.try_recv() else { return };
+            self.handle(next);
+        }
     }
 
     fn handle(&mut self, message: ActorMessage) {
@@ -363,11 +395,11 @@ impl Meeting {
             ActorMessage::Peer { peer, event } => self.handle_peer(peer, event),
             ActorMessage::ChangeLeg { peer, format } => {
                 self.bridge.change_leg(peer, format);
-                self.follow();
+                self.changed = true;
             }
             ActorMessage::WriteOver { peer, message } => {
                 self.bridge.set_message(peer, message);
-                self.follow();
+                self.changed = true;
             }
             ActorMessage::Bridge(event) => {
                 for command in self.bridge.handle(event) {
@@ -396,7 +428,8 @@ impl Meeting {
         tracing::info!(%peer, %identity, ?kind, "a participant joins");
         metrics::counter!("plenum_joins_total").increment(1);
         self.was_joined = true;
-        self.adapters.insert(peer, events.clone());
+        let reads_news = matches!(media, JoinMedia::WebRtc(_));
+        self.adapters.insert(peer, Adapter { events: events.clone(), reads_news });
         // What the newcomer is told about the meeting comes before any news of its media.
         let (told, rest) = effects.into_iter().partition(|it| matches!(it, Effect::Tell { .. }));
         self.carry_out(told);
@@ -420,7 +453,7 @@ impl Meeting {
             }
         }
         self.carry_out(rest);
-        self.follow();
+        self.changed = true;
         Ok(())
     }
 
@@ -438,8 +471,15 @@ impl Meeting {
         Ok(())
     }
 
-    /// Brings the bridge in line with the roster.
     fn follow(&mut self) {
+        // Again where somebody is put out meanwhile.
+        while std::mem::take(&mut self.changed) {
+            self.follow_roster();
+        }
+    }
+
+    /// Brings the bridge in line with the roster.
+    fn follow_roster(&mut self) {
         // Its own commands change what it follows at most once more: a codec's name.
         for _ in 0..2 {
             if !self.bridge.is_at_work() {
@@ -467,18 +507,13 @@ impl Meeting {
         let roster = |it: &Effect| {
             matches!(it, Effect::Tell { notice: Notice::Participants(_), .. } | Effect::Media(_))
         };
-        let changed = effects.iter().any(roster);
+        self.changed |= effects.iter().any(roster);
         self.carry_out(effects);
-        if changed {
-            self.follow();
-        }
         Ok(())
     }
 
     fn handle_peer(&mut self, peer: PeerId, event: PeerEvent) {
-        if self.bridge.handle_leg(peer, &event) {
-            self.follow();
-        }
+        self.changed |= self.bridge.handle_leg(peer, &event);
         let command = match event {
             PeerEvent::Connected => Command::Connected(peer),
             PeerEvent::TrackBound { track, mid } => Command::TrackBound { track, mid },
@@ -562,7 +597,10 @@ impl Meeting {
             _ => None,
         };
         let Some(adapter) = self.adapters.get(&to) else { return true };
-        let told = adapter.try_send(MemberEvent::Notice(notice));
+        if left.is_none() && !adapter.reads_news {
+            return true;
+        }
+        let told = adapter.events.try_send(MemberEvent::Notice(notice));
         if let Some(reason) = left {
             tracing::info!(peer = %to, ?reason, "a participant is out");
             self.adapters.remove(&to);

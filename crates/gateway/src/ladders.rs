@@ -7,7 +7,7 @@ use conference::telephony::Ladder;
 use tokio::sync::mpsc;
 use types::Timestamp;
 
-/// Calls that wait to be written; what finds no room is lost.
+/// Calls that wait to be written; further ones stay with the signalling until there is room.
 pub(crate) const QUEUE: usize = 256;
 /// Calls of one transaction.
 const BATCH: usize = 32;

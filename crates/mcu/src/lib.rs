@@ -20,6 +20,7 @@
 mod audio;
 mod bridge;
 mod clock;
+mod lateness;
 mod pool;
 mod scheduler;
 mod types;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::audio::{AudioBridge, TICK};
 use crate::bridge::Bridge;
+use crate::lateness::Lateness;
 use crate::scheduler::Scheduler;
 use crate::types::{BridgeStats, Counters, Events, Totals};
 
@@ -34,6 +35,7 @@ pub struct Mcu {
     epoch: Instant,
     new_audio: Sender<AudioBridge>,
     totals: Mutex<Totals>,
+    lateness: Arc<Lateness>,
     driver: Driver,
 }
 
@@ -55,11 +57,12 @@ impl Mcu {
         let stop = Arc::new(AtomicBool::new(false));
         let epoch = Instant::now();
         let mut threads = Vec::with_capacity(workers + 1);
-        let stopped = stop.clone();
+        let lateness = Arc::<Lateness>::default();
+        let (stopped, noted) = (stop.clone(), lateness.clone());
         threads.push(
             thread::Builder::new()
                 .name("mcu-audio".into())
-                .spawn(move || audio_thread(epoch, &bridges, &stopped))?,
+                .spawn(move || audio_thread(epoch, &bridges, &stopped, &noted))?,
         );
         for worker in 0..workers {
             let scheduler = scheduler.clone();
@@ -70,7 +73,8 @@ impl Mcu {
             );
         }
         let totals = Mutex::default();
-        Ok(Self { scheduler, epoch, new_audio, totals, driver: Driver::Threads { stop, threads } })
+        let driver = Driver::Threads { stop, threads };
+        Ok(Self { scheduler, epoch, new_audio, totals, lateness, driver })
     }
 
     /// An mcu without threads, in virtual time from `start` on: [`Self::advance`] does the work.
@@ -88,6 +92,7 @@ impl Mcu {
             epoch: start,
             new_audio,
             totals: Mutex::default(),
+            lateness: Arc::default(),
             driver: Driver::Inline(Mutex::new(inline)),
         }
     }
@@ -112,6 +117,12 @@ impl Mcu {
     /// What all bridges together have done since the start, those that ended included.
     pub fn stats(&self) -> BridgeStats {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).sum()
+    }
+
+    /// How many rounds of mixing were done within so long after they were due, everybody's mix made;
+    /// without a bound: all of them. In virtual time none is counted.
+    pub fn sound_done_within(&self) -> Vec<(Option<Duration>, u64)> {
+        self.lateness.at_most()
     }
 
     /// How many different pictures are composed and encoded now, whoever watches them.
@@ -164,7 +175,12 @@ fn tick_time(epoch: Instant, tick: u64) -> Instant {
     epoch + Duration::from_millis(TICK.as_millis() as u64 * tick)
 }
 
-fn audio_thread(epoch: Instant, new: &Receiver<AudioBridge>, stop: &AtomicBool) {
+fn audio_thread(
+    epoch: Instant,
+    new: &Receiver<AudioBridge>,
+    stop: &AtomicBool,
+    lateness: &Lateness,
+) {
     let mut bridges: Vec<AudioBridge> = Vec::new();
     let mut tick = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -189,6 +205,7 @@ fn audio_thread(epoch: Instant, new: &Receiver<AudioBridge>, stop: &AtomicBool) 
         }
         let now = Instant::now();
         bridges.retain_mut(|bridge| bridge.tick(tick, now));
+        lateness.note(due.elapsed());
         tick += 1;
     }
 }

@@ -93,8 +93,8 @@ pub struct LobbyNews {
 pub enum Notice {
     /// It is in.
     Joined(Box<JoinSnapshot>),
-    /// Others, or itself, came, changed or left.
-    Participants(Vec<ParticipantView>),
+    /// Others, or itself, came, changed or left. One copy, however many are told.
+    Participants(Arc<[ParticipantView]>),
     /// Its own track was taken.
     TrackPublished {
         /// Its own id of it.

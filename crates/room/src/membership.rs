@@ -99,7 +99,7 @@ impl Room {
             member.presence = Presence::Disconnected(reason);
             member.version += 1;
             member.tracks.clear();
-            self.tell_all(&Notice::Participants(vec![member.view()]));
+            self.tell_all(&Notice::Participants([member.view()].into()));
         }
     }
 }

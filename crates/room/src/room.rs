@@ -189,7 +189,7 @@ impl Room {
         }
     }
 
-    /// Everybody that is shown.
+    /// Everybody that is shown, in the order of their peers.
     pub fn participants(&self) -> Vec<ParticipantView> {
         self.members.values().filter(|it| !it.permissions.hidden).map(Member::view).collect()
     }
@@ -239,7 +239,7 @@ impl Room {
         let Some(member) = self.members.get_mut(&peer) else { return };
         member.version += 1;
         let (view, hidden) = (member.view(), member.permissions.hidden);
-        let notice = Notice::Participants(vec![view]);
+        let notice = Notice::Participants([view].into());
         if hidden {
             self.tell(peer, notice);
         } else {

@@ -10,7 +10,7 @@ use types::{Identity, MeetingId, ParticipantKind, RecordId, Timestamp};
 
 use crate::failure::{failed, unavailable};
 use crate::ladders;
-use crate::sql::{Sql, clean, column, cut, signed};
+use crate::sql::{Sql, Table, Value, clean, column, cut, signed};
 
 /// Rows that are thrown away in one transaction.
 const SLICE: i64 = 1000;
@@ -28,126 +28,141 @@ pub(crate) async fn alive(
     Ok(())
 }
 
+const RUNS: Table = Table {
+    name: "runs",
+    columns: &["id", "meeting", "name", "began_at", "ended_at", "cause", "most_participants"],
+    key: 1,
+};
+const STAYS: Table = Table {
+    name: "stays",
+    columns: &[
+        "id", "run", "meeting", "identity", "name", "kind", "account", "began_at", "ended_at",
+        "cause",
+    ],
+    key: 1,
+};
+const LEGS: Table = Table {
+    name: "legs",
+    columns: &[
+        "id",
+        "run",
+        "stay",
+        "meeting",
+        "direction",
+        "address",
+        "codecs",
+        "began_at",
+        "answered_at",
+        "ended_at",
+        "cause",
+        "ended_by",
+        "call",
+        "rule",
+        "loss_in",
+        "loss_out",
+        "round_trip_ms",
+        "jitter_ms",
+        "bit_rate_in",
+        "bit_rate_out",
+        "mos",
+    ],
+    key: 1,
+};
+const FIGURES: Table = Table {
+    name: "figures",
+    columns: &["stay", "at", "loss_in", "loss_out", "round_trip_ms", "bit_rate_in", "bit_rate_out"],
+    key: 2,
+};
+
 pub(crate) async fn write(
     connection: &mut AnyConnection,
-    row: &HistoryRow,
+    rows: &[HistoryRow],
 ) -> Result<(), StoreError> {
-    match row {
-        HistoryRow::Run(run) => write_run(connection, run).await,
-        HistoryRow::Stay(stay) => write_stay(connection, stay).await,
-        HistoryRow::Leg(leg) => write_leg(connection, leg).await,
-        HistoryRow::Figures { stay, figures } => write_figures(connection, stay, figures).await,
-        HistoryRow::Ladder(ladder) => ladders::write(connection, ladder).await,
+    let [mut runs, mut stays, mut legs, mut of_stays, mut ladders] = [const { Vec::new() }; 5];
+    for row in rows {
+        match row {
+            HistoryRow::Run(run) => runs.push(run_row(run)),
+            HistoryRow::Stay(stay) => stays.push(stay_row(stay)),
+            HistoryRow::Leg(leg) => legs.push(leg_row(leg)),
+            HistoryRow::Figures { stay, figures } => of_stays.push(figures_row(stay, figures)),
+            HistoryRow::Ladder(ladder) => ladders.push(ladders::row(ladder)?),
+        }
     }
+    RUNS.write(connection, runs).await?;
+    STAYS.write(connection, stays).await?;
+    LEGS.write(connection, legs).await?;
+    FIGURES.write(connection, of_stays).await?;
+    ladders::TABLE.write(connection, ladders).await
 }
 
 fn text(text: &str) -> String {
     cut(text, LONGEST).into_owned()
 }
 
-async fn write_run(connection: &mut AnyConnection, run: &Run) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "INSERT INTO runs (id, meeting, name, began_at, ended_at, cause, most_participants) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET \
-         meeting = excluded.meeting, name = excluded.name, began_at = excluded.began_at, \
-         ended_at = excluded.ended_at, cause = excluded.cause, \
-         most_participants = excluded.most_participants",
-    )
-    .bind(text(run.id.as_str()))
-    .bind(text(run.meeting.as_str()))
-    .bind(text(&run.name))
-    .bind(run.started_at.0)
-    .bind(run.ended_at.map(|it| it.0))
-    .bind(text(&run.cause))
-    .bind(i64::from(run.most_participants));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+fn run_row(run: &Run) -> Vec<Value> {
+    vec![
+        text(run.id.as_str()).into(),
+        text(run.meeting.as_str()).into(),
+        text(&run.name).into(),
+        run.started_at.0.into(),
+        run.ended_at.map(|it| it.0).into(),
+        text(&run.cause).into(),
+        i64::from(run.most_participants).into(),
+    ]
 }
 
-async fn write_stay(connection: &mut AnyConnection, stay: &Stay) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "INSERT INTO stays (id, run, meeting, identity, name, kind, account, began_at, ended_at, \
-         cause) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO UPDATE SET \
-         run = excluded.run, meeting = excluded.meeting, identity = excluded.identity, \
-         name = excluded.name, kind = excluded.kind, account = excluded.account, \
-         began_at = excluded.began_at, ended_at = excluded.ended_at, cause = excluded.cause",
-    )
-    .bind(text(stay.id.as_str()))
-    .bind(text(stay.run.as_str()))
-    .bind(text(stay.meeting.as_str()))
-    .bind(text(stay.identity.as_str()))
-    .bind(text(&stay.name))
-    .bind(kind_word(stay.kind))
-    .bind(stay.account.as_ref().map(|it| text(it.as_str())))
-    .bind(stay.joined_at.0)
-    .bind(stay.left_at.map(|it| it.0))
-    .bind(text(&stay.cause));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+fn stay_row(stay: &Stay) -> Vec<Value> {
+    vec![
+        text(stay.id.as_str()).into(),
+        text(stay.run.as_str()).into(),
+        text(stay.meeting.as_str()).into(),
+        text(stay.identity.as_str()).into(),
+        text(&stay.name).into(),
+        kind_word(stay.kind).into(),
+        stay.account.as_ref().map(|it| text(it.as_str())).into(),
+        stay.joined_at.0.into(),
+        stay.left_at.map(|it| it.0).into(),
+        text(&stay.cause).into(),
+    ]
 }
 
-async fn write_leg(connection: &mut AnyConnection, leg: &LegCall) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "INSERT INTO legs (id, run, stay, meeting, direction, address, codecs, began_at, \
-         answered_at, ended_at, cause, ended_by, call, rule, loss_in, loss_out, round_trip_ms, \
-         jitter_ms, bit_rate_in, bit_rate_out, mos) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-         $19, $20, $21) ON CONFLICT (id) DO UPDATE SET \
-         run = excluded.run, stay = excluded.stay, meeting = excluded.meeting, \
-         direction = excluded.direction, address = excluded.address, codecs = excluded.codecs, \
-         began_at = excluded.began_at, answered_at = excluded.answered_at, \
-         ended_at = excluded.ended_at, cause = excluded.cause, ended_by = excluded.ended_by, \
-         call = excluded.call, rule = excluded.rule, loss_in = excluded.loss_in, \
-         loss_out = excluded.loss_out, round_trip_ms = excluded.round_trip_ms, \
-         jitter_ms = excluded.jitter_ms, bit_rate_in = excluded.bit_rate_in, \
-         bit_rate_out = excluded.bit_rate_out, mos = excluded.mos",
-    )
-    .bind(text(leg.id.as_str()))
-    .bind(leg.run.as_ref().map(|it| text(it.as_str())))
-    .bind(leg.stay.as_ref().map(|it| text(it.as_str())))
-    .bind(leg.meeting.as_ref().map(|it| text(it.as_str())))
-    .bind(leg.direction.word())
-    .bind(text(&leg.address))
-    .bind(text(&leg.codecs))
-    .bind(leg.started_at.0)
-    .bind(leg.answered_at.map(|it| it.0))
-    .bind(leg.ended_at.map(|it| it.0))
-    .bind(text(&leg.cause))
-    .bind(leg.ended_by.map(Side::word))
-    .bind(text(&leg.call))
-    .bind(text(&leg.rule))
-    .bind(leg.media.loss_in.map(i64::from))
-    .bind(leg.media.loss_out.map(i64::from))
-    .bind(leg.media.round_trip_ms.map(i64::from))
-    .bind(leg.media.jitter_ms.map(i64::from))
-    .bind(leg.media.bit_rate_in.map(signed))
-    .bind(leg.media.bit_rate_out.map(signed))
-    .bind(leg.media.mos.map(i64::from));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+fn leg_row(leg: &LegCall) -> Vec<Value> {
+    let id = |id: &Option<RecordId>| id.as_ref().map(|it| text(it.as_str()));
+    vec![
+        text(leg.id.as_str()).into(),
+        id(&leg.run).into(),
+        id(&leg.stay).into(),
+        leg.meeting.as_ref().map(|it| text(it.as_str())).into(),
+        leg.direction.word().into(),
+        text(&leg.address).into(),
+        text(&leg.codecs).into(),
+        leg.started_at.0.into(),
+        leg.answered_at.map(|it| it.0).into(),
+        leg.ended_at.map(|it| it.0).into(),
+        text(&leg.cause).into(),
+        leg.ended_by.map(|it| it.word().to_owned()).into(),
+        text(&leg.call).into(),
+        text(&leg.rule).into(),
+        leg.media.loss_in.map(i64::from).into(),
+        leg.media.loss_out.map(i64::from).into(),
+        leg.media.round_trip_ms.map(i64::from).into(),
+        leg.media.jitter_ms.map(i64::from).into(),
+        leg.media.bit_rate_in.map(signed).into(),
+        leg.media.bit_rate_out.map(signed).into(),
+        leg.media.mos.map(i64::from).into(),
+    ]
 }
 
-async fn write_figures(
-    connection: &mut AnyConnection,
-    stay: &RecordId,
-    figures: &Figures,
-) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "INSERT INTO figures (stay, at, loss_in, loss_out, round_trip_ms, bit_rate_in, \
-         bit_rate_out) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (stay, at) DO UPDATE SET \
-         loss_in = excluded.loss_in, loss_out = excluded.loss_out, \
-         round_trip_ms = excluded.round_trip_ms, bit_rate_in = excluded.bit_rate_in, \
-         bit_rate_out = excluded.bit_rate_out",
-    )
-    .bind(text(stay.as_str()))
-    .bind(figures.at.0)
-    .bind(figures.loss_in.map(i64::from))
-    .bind(figures.loss_out.map(i64::from))
-    .bind(figures.round_trip_ms.map(i64::from))
-    .bind(figures.bit_rate_in.map(signed))
-    .bind(figures.bit_rate_out.map(signed));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+fn figures_row(stay: &RecordId, figures: &Figures) -> Vec<Value> {
+    vec![
+        text(stay.as_str()).into(),
+        figures.at.0.into(),
+        figures.loss_in.map(i64::from).into(),
+        figures.loss_out.map(i64::from).into(),
+        figures.round_trip_ms.map(i64::from).into(),
+        figures.bit_rate_in.map(signed).into(),
+        figures.bit_rate_out.map(signed).into(),
+    ]
 }
 
 /// Ends what goes on at the last time known, or at once where it began after that.

@@ -7,34 +7,33 @@ use sqlx::any::AnyRow;
 use types::{RecordId, Timestamp};
 
 use crate::failure::{failed, unavailable};
-use crate::sql::{Sql, clean, column, cut};
+use crate::sql::{Sql, Table, Value, clean, column, cut};
 
 /// A longer `Call-ID` is cut.
 const LONGEST: usize = 512;
 /// What [`head_of`] reads.
 const HEAD: &str = "id, call, began_at, ended_at, peer, outcome";
 
-pub(crate) async fn write(
-    connection: &mut AnyConnection,
-    ladder: &Ladder,
-) -> Result<(), StoreError> {
+pub(crate) const TABLE: Table = Table {
+    name: "ladders",
+    columns: &["id", "call", "began_at", "ended_at", "peer", "outcome", "messages", "left_out"],
+    key: 1,
+};
+
+pub(crate) fn row(ladder: &Ladder) -> Result<Vec<Value>, StoreError> {
     let Ladder { head, messages, left_out } = ladder;
     let messages = serde_json::to_string(messages)
         .map_err(|error| unavailable(format!("writing SIP messages: {error}")))?;
-    let query = sqlx::query(
-        "INSERT INTO ladders (id, call, began_at, ended_at, peer, outcome, messages, left_out) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(cut(head.id.as_str(), LONGEST).into_owned())
-    .bind(cut(&head.call, LONGEST).into_owned())
-    .bind(head.began_at.0)
-    .bind(head.ended_at.0)
-    .bind(cut(&head.peer, LONGEST).into_owned())
-    .bind(cut(&head.outcome, LONGEST).into_owned())
-    .bind(clean(&messages).into_owned())
-    .bind(i64::from(*left_out));
-    query.execute(connection).await.map_err(failed)?;
-    Ok(())
+    Ok(vec![
+        cut(head.id.as_str(), LONGEST).into_owned().into(),
+        cut(&head.call, LONGEST).into_owned().into(),
+        head.began_at.0.into(),
+        head.ended_at.0.into(),
+        cut(&head.peer, LONGEST).into_owned().into(),
+        cut(&head.outcome, LONGEST).into_owned().into(),
+        clean(&messages).into_owned().into(),
+        i64::from(*left_out).into(),
+    ])
 }
 
 pub(crate) async fn list(

@@ -313,9 +313,7 @@ impl History for SqlStore {
         within(async {
             let mut transaction = self.begin().await?;
             history::alive(&mut transaction, now).await?;
-            for row in rows {
-                history::write(&mut transaction, row).await?;
-            }
+            history::write(&mut transaction, rows).await?;
             self.commit(transaction).await
         })
         .await

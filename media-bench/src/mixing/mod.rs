@@ -3,7 +3,7 @@
 
 pub mod bridge;
 mod floor;
-mod load;
+pub mod load;
 mod peer;
 
 use std::sync::Arc;

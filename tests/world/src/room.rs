@@ -48,6 +48,7 @@ pub(crate) struct Device {
     audio: AudioCodec,
     claps: bool,
     encrypts: bool,
+    neglected: bool,
     line: Option<Line>,
     is_out: Arc<AtomicBool>,
     pub(crate) sent: Vec<Parcel>,
@@ -83,6 +84,7 @@ impl Room {
             audio: AudioCodec::Pcmu,
             claps: false,
             encrypts: false,
+            neglected: false,
             line: None,
             is_out: Arc::default(),
             sent: Vec::new(),
@@ -115,6 +117,13 @@ impl Room {
     #[must_use]
     pub fn encrypts(self) -> Self {
         self.device().encrypts = true;
+        self
+    }
+
+    /// Its call on the server never reads what it is told, as while it waits for something else.
+    #[must_use]
+    pub fn is_neglected(self) -> Self {
+        self.device().neglected = true;
         self
     }
 
@@ -309,7 +318,11 @@ impl Device {
         let ports: [(LegPort, u16); 4] = std::array::from_fn(|i| (LegPort::ALL[i], ports[i]));
         world.take_ports(call.leg.peer(), ports);
         let is_out = self.is_out.clone();
+        let neglected = self.neglected;
         world.spawn(async move {
+            if neglected {
+                std::future::pending::<()>().await;
+            }
             call.run(waiting).await;
             is_out.store(true, Ordering::Relaxed);
         });

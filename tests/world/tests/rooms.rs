@@ -1,5 +1,6 @@
 //! Room systems among browsers.
 
+use room::Command;
 use world::{BLUE, GREEN, RED, Weather, World, ms, seconds};
 
 /// Sound against picture, in ms: what nobody notices.
@@ -117,6 +118,25 @@ fn a_late_joiner_sees_a_forwarded_room_within_a_second_and_a_half() {
         println!("{:?}, room {room:?}, all {all:?}, {:?}", boris.first(), boris.key_frames());
         assert!(all <= ms(1500), "the first picture after {room:?}, all after {all:?}");
     }
+}
+
+#[test]
+fn a_room_whose_call_reads_no_news_stays_in_however_much_happens() {
+    let mut world = World::new(17);
+    let anna = world.browser("anna").shows(RED);
+    let hall = world.room("hall").shows(GREEN).is_neglected();
+    anna.joins(&mut world);
+    hall.calls(&mut world);
+    world.until(seconds(5), || hall.sees(RED) && anna.sees(GREEN));
+    // Twice what a queue holds. Browsers read theirs.
+    for change in 0..2_000 {
+        world.does(Command::SetMetadata(change.to_string()));
+        if change % 100 == 0 {
+            world.pass(ms(20));
+        }
+    }
+    world.pass(seconds(1));
+    assert!(hall.sees(RED) && anna.sees(GREEN), "nobody is put out");
 }
 
 #[test]

@@ -148,13 +148,14 @@ impl MeetingBridge {
         self.at_work.is_some()
     }
 
-    /// Brings everything in line with who is there. What the rules have to hear comes back.
+    /// Brings everything in line with who is there, in the order of their peers. What the rules have
+    /// to hear comes back.
     pub(crate) fn follow(&mut self, roster: &[ParticipantView]) -> Vec<Command> {
         let Some(at_work) = &mut self.at_work else { return Vec::new() };
         let AtWork { bridge, sources, legs, .. } = at_work;
         let wiring = Wiring { bridge, shard: &self.shard };
         legs.retain(|_, leg| {
-            let stays = roster.iter().any(|it| it.peer == leg.owner());
+            let stays = of(roster, leg.owner()).is_some();
             if !stays {
                 leg.end(bridge);
             }
@@ -174,7 +175,7 @@ impl MeetingBridge {
         }
         for leg in legs.values_mut() {
             let owner = leg.owner();
-            if let Some(me) = roster.iter().find(|it| it.peer == owner) {
+            if let Some(me) = of(roster, owner) {
                 leg.follow(me, bridge, &self.shard, &mut commands);
             }
         }
@@ -281,6 +282,12 @@ impl MeetingBridge {
     }
 }
 
+/// One of a roster, which is in the order of peers.
+fn of(roster: &[ParticipantView], peer: PeerId) -> Option<&ParticipantView> {
+    let place = roster.binary_search_by_key(&peer, |it| it.peer).ok()?;
+    roster.get(place)
+}
+
 /// Gives every room system what it is to see.
 fn follow_views(
     legs: &mut BTreeMap<PeerId, Leg>,
@@ -293,7 +300,7 @@ fn follow_views(
     for (peer, leg) in legs.iter_mut() {
         let owner = leg.owner();
         let alone = if owner == *peer {
-            let me = roster.iter().find(|it| it.peer == *peer);
+            let me = of(roster, *peer);
             let wants_none = me.is_some_and(|it| !it.shows_content());
             let no_screens = wants_none || with_content.contains(peer);
             leg.hide_screens(no_screens, bridge);
@@ -307,7 +314,7 @@ fn follow_views(
                 _ => None,
             }
         } else {
-            let me = roster.iter().find(|it| it.peer == owner);
+            let me = of(roster, owner);
             let own = |screen: &SourceId| {
                 me.is_some_and(|it| it.tracks.iter().any(|it| source::of_track(it.id) == *screen))
             };

@@ -93,9 +93,9 @@ pub(super) fn wanted(
             let muted = leg.is_muted(participant, MediaKind::Video);
             let room = Wish { voice, picture, muted, tile: true, ..Wish::default() };
             wanted.insert(id, Wish { name: name.clone(), ..room });
-            let content = legs.values().find(|it| it.is_content_of(participant.peer));
+            let content = || legs.values().find(|it| it.is_content_of(participant.peer));
             if let Some(track) = participant.tracks.iter().find(|it| is_screen(it))
-                && let Some(picture) = content.and_then(Leg::picture)
+                && let Some(picture) = content().and_then(Leg::picture)
             {
                 let (muted, picture) = (track.muted, Some(picture));
                 let screen = Wish { name, picture, muted, screen: true, ..Wish::default() };

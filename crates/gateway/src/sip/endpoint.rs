@@ -19,7 +19,6 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::core::CallCore;
 use super::error::StartError;
@@ -431,9 +430,11 @@ async fn hand_over(inspector: Inspector, keeper: mpsc::Sender<Ladder>, stop: Can
             true => inspector.ladders().take_all(Instant::now()),
             false => inspector.ladders().take_over(Instant::now()),
         };
-        let lost = over.into_iter().filter(|it| keeper.try_send(it.clone()).is_err()).count();
-        if lost > 0 {
-            debug!(lost, "what was said in calls is not kept");
+        for ladder in over {
+            // Where the database is slow this waits: what is written down meanwhile is bounded.
+            if keeper.send(ladder).await.is_err() {
+                return;
+            }
         }
         if stopped {
             return;

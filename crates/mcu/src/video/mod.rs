@@ -266,8 +266,9 @@ impl VideoControl {
         let mut order: Vec<SourceId> = self.sources.keys().copied().collect();
         order.sort_by_key(|id| self.sources.get(id).map(|source| source.arrival));
         let mut wanted: HashMap<CompositionKey, BTreeSet<SinkId>> = HashMap::new();
+        let mut seen = HashMap::new();
         for (id, sink) in &self.sinks {
-            wanted.entry(self.key(&order, *id, sink)).or_default().insert(*id);
+            wanted.entry(self.key(&order, *id, sink, &mut seen)).or_default().insert(*id);
         }
         self.compositions.retain(|key, _| wanted.contains_key(key));
         let mut tiles: HashMap<SourceId, (u32, u32)> = HashMap::new();
@@ -286,7 +287,14 @@ impl VideoControl {
 
     /// What a viewer watches. Whoever would not be seen anyway need not be left out: all for whom
     /// that holds see the same tiles, and share the encode.
-    fn key(&self, order: &[SourceId], id: SinkId, sink: &Sink) -> CompositionKey {
+    /// `seen`: who has a tile of what everybody else watches, found out once for each.
+    fn key(
+        &self,
+        order: &[SourceId],
+        id: SinkId,
+        sink: &Sink,
+        seen: &mut HashMap<CompositionKey, BTreeSet<SourceId>>,
+    ) -> CompositionKey {
         let (format, layout) = (sink.format, sink.layout);
         let single = matches!(layout, Layout::Single(_));
         let no_screens = sink.no_screens && !single && !self.screens.is_empty();
@@ -298,8 +306,11 @@ impl VideoControl {
         if single {
             return everybody;
         }
-        let places = self.places(&self.scene(order, &everybody), &everybody);
-        let exclude = places.iter().any(|it| it.source == own).then_some(own);
+        let seen = seen.entry(everybody).or_insert_with(|| {
+            let places = self.places(&self.scene(order, &everybody), &everybody);
+            places.iter().map(|it| it.source).collect()
+        });
+        let exclude = seen.contains(&own).then_some(own);
         CompositionKey { exclude, ..everybody }
     }
 

@@ -1,5 +1,7 @@
 //! The history.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use conference::store::{
@@ -120,6 +122,44 @@ fn figures(at: Timestamp) -> Figures {
 
 fn all() -> HistoryQuery {
     HistoryQuery { limit: 1000, ..HistoryQuery::default() }
+}
+
+/// How often something is gone on with until it is done: each way to the database and back is one, and
+/// on a busy server each waits behind everything else that goes on.
+async fn turns<T>(doing: impl Future<Output = T>) -> (T, usize) {
+    let (mut doing, mut turns) = (pin!(doing), 0);
+    let done = poll_fn(|context| {
+        turns += 1;
+        doing.as_mut().poll(context)
+    });
+    (done.await, turns)
+}
+
+pub async fn a_batch_takes_few_ways_to_the_database(database: &Database) {
+    let store = database.open().await;
+    let board = run("r", "board", at(0));
+    let mut rows = vec![HistoryRow::Run(board.clone())];
+    for number in 0..100 {
+        let anna = stay(&format!("s{number:03}"), &board, "anna", at(number));
+        rows.push(HistoryRow::Leg(leg(&format!("l{number:03}"), Some(&anna), at(number))));
+        rows.push(HistoryRow::Figures { stay: anna.id.clone(), figures: figures(at(number)) });
+        rows.push(HistoryRow::Stay(anna));
+        rows.push(HistoryRow::Ladder(ladder(&format!("d{number:03}"), "call", at(number))));
+    }
+    // The same row twice: the last one counts.
+    rows.push(HistoryRow::Run(Run { most_participants: 100, ..board.clone() }));
+    store.write_history(&[], at(0)).await.unwrap();
+    let (written, turns) = turns(store.write_history(&rows, at(9))).await;
+    written.unwrap();
+    assert_eq!(store.runs(&all()).await.unwrap(), [Run { most_participants: 100, ..board }]);
+    assert_eq!(store.stays(&all()).await.unwrap().len(), 100);
+    assert_eq!(store.legs(&all()).await.unwrap().len(), 100);
+    eprintln!("{} rows in {turns} turns", rows.len());
+    // All writers of SQLite share the connection that this holds.
+    if database.is_sqlite() {
+        assert!(turns < 100, "{} rows in {turns} turns", rows.len());
+    }
+    store.close().await;
 }
 
 pub async fn rows_are_written_anew_until_they_end(database: &Database) {

@@ -55,6 +55,7 @@ stories![
     audit::the_log_is_read_by_its_conditions,
     audit::whatever_is_changed_in_the_log_is_found,
     history::rows_are_written_anew_until_they_end,
+    history::a_batch_takes_few_ways_to_the_database,
     history::lists_are_filtered,
     history::what_a_crash_left_open_is_ended,
     history::old_history_goes,
