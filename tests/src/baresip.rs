@@ -48,6 +48,10 @@ pub struct BaresipConfig {
     pub video: &'static str,
     /// Whether it insists on SRTP, keyed in the SDP.
     pub srtp: bool,
+    /// Whether it insists on SRTP, keyed by DTLS; then RTCP shares the ports of RTP.
+    pub dtls: bool,
+    /// Whether it finds its way by ICE, which it does on no loopback.
+    pub ice: bool,
     /// How it dials and is dialled: `udp`, `tcp` or `tls`.
     pub transport: &'static str,
     /// How long its calls may last.
@@ -58,7 +62,9 @@ impl BaresipConfig {
     /// A-law and H.264 in the clear over UDP.
     pub fn new(mark: Mark) -> Self {
         let seconds = media::ROOM_SECONDS;
-        Self { mark, audio: "pcma", video: "H264", srtp: false, transport: "udp", seconds }
+        let (srtp, dtls, ice) = (false, false, false);
+        let (audio, video, transport) = ("pcma", "H264", "udp");
+        Self { mark, audio, video, srtp, dtls, ice, transport, seconds }
     }
 }
 
@@ -140,6 +146,7 @@ impl Baresip {
             .map_or_else(|| Command::new("stdbuf"), |machine| machine.command("stdbuf"))
             .args(["-oL", "baresip", "-f", ".", "-v", "-s"])
             .current_dir(&folder)
+            .envs(config.dtls.then(|| ("LD_PRELOAD", preload(story))))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("its log"))
             .stderr(log)
@@ -460,9 +467,14 @@ fn furnish(folder: &Path, config: BaresipConfig, place: &Place, account: &str) {
         "pcma" => "pcma/8000/1",
         other => panic!("{other} is no audio codec of baresip"),
     };
-    let encryption = if config.srtp { ";mediaenc=srtp-mand" } else { "" };
+    let encryption = match config {
+        BaresipConfig { dtls: true, .. } => ";mediaenc=dtls_srtp",
+        BaresipConfig { srtp: true, .. } => ";mediaenc=srtp-mand",
+        _ => "",
+    };
+    let way = if config.ice { ";medianat=ice" } else { "" };
     let account = format!(
-        "{account};answermode=auto;audio_codecs={audio};video_codecs={}{encryption}\n",
+        "{account};answermode=auto;audio_codecs={audio};video_codecs={}{encryption}{way}\n",
         config.video
     );
     fs::write(folder.join("accounts"), account).expect("its account");
@@ -488,19 +500,24 @@ fn furnish(folder: &Path, config: BaresipConfig, place: &Place, account: &str) {
          avcodec_h264dec h264\n\
          snd_path rec\n\
          statmode_default off\n\
+         rtcp_mux {}\n\
          module_path /usr/lib/baresip/modules\n",
         rtp.start(),
         rtp.end(),
         media::WIDTH,
         media::HEIGHT,
         media::FPS,
+        if config.dtls { "yes" } else { "no" },
     );
     if let Some(roots) = roots {
         symlink(roots, folder.join("roots.pem")).expect("its roots");
         lines.push_str("sip_cafile roots.pem\n");
     }
     let modules = [
-        ("module", "opus g722 g711 sndfile aufile avcodec vp8 avformat fakevideo snapshot srtp"),
+        (
+            "module",
+            "opus g722 g711 sndfile aufile avcodec vp8 avformat fakevideo snapshot srtp dtls_srtp ice",
+        ),
         ("module_tmp", "account"),
         ("module_app", "menu debug_cmd ctrl_tcp"),
     ];
@@ -510,6 +527,13 @@ fn furnish(folder: &Path, config: BaresipConfig, place: &Place, account: &str) {
         }
     }
     fs::write(folder.join("config"), lines).expect("its configuration");
+}
+
+/// The library that gives it a certificate for DTLS, built among the story's artefacts.
+fn preload(story: &Story) -> PathBuf {
+    let library = story.file("certificate.so");
+    crate::libre::build("certificate.c", &["-shared", "-fPIC"], &library);
+    library
 }
 
 /// Makes a key and a certificate for it, which nobody trusts.

@@ -85,7 +85,7 @@ impl Content {
     pub fn new(story: &Story, kind: Floor) -> Self {
         let program = story.file("floor");
         if !program.exists() {
-            build(&program);
+            crate::libre::build("floor.c", &[], &program);
         }
         let sockets = [(); 2].map(|()| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
         let [rtp, rtcp] = sockets.each_ref().map(|it| it.local_addr().expect("its port").port());
@@ -269,18 +269,6 @@ fn decode(units: &[(Vec<u8>, bool)], file: &Path) -> Option<()> {
         .expect("ffmpeg starts");
     assert!(status.success(), "ffmpeg: {status}");
     Some(())
-}
-
-fn build(program: &Path) {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/libre/floor.c");
-    let built = Command::new("cc")
-        .args(["-Wall", "-Wextra", "-I/usr/include/re"])
-        .args(["-DHAVE_INTTYPES_H", "-DHAVE_STDBOOL_H", source, "-o"])
-        .arg(program)
-        .arg("-lre")
-        .status()
-        .expect("a C compiler, which scripts/setup.sh --test installs");
-    assert!(built.success(), "libre's program cannot be built: is libre-dev there?");
 }
 
 /// Sends and takes in until the call is over.

@@ -12,6 +12,7 @@ pub mod content;
 pub mod device;
 pub mod driver;
 pub mod kamailio;
+pub mod libre;
 pub mod lips;
 pub mod machine;
 pub mod media;

@@ -20,9 +20,10 @@ use tests::wait;
 const PATIENCE: Duration = Duration::from_secs(15);
 const MEETING: &str = "[[meeting]]\nid = \"board\"\n";
 
-/// A room system that takes TLS and encrypted media only.
+/// A room system that takes TLS and encrypted media only, whose keys a handshake makes, and finds the
+/// way of its media by ICE.
 fn room_config() -> BaresipConfig {
-    BaresipConfig { srtp: true, transport: "tls", ..BaresipConfig::new(BLUE) }
+    BaresipConfig { dtls: true, ice: true, transport: "tls", ..BaresipConfig::new(BLUE) }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A room system's seat: its ports and media on a shard, before and after it is let into a meeting.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use mcu::{AudioSinkOptions, Bridge, BridgeEvent, Layout, SinkId, SourceId};
@@ -12,8 +12,8 @@ use rtp::rtcp::NtpClock;
 use rtp::srtp::SrtpError;
 use sfu::core::Wanted;
 use sfu::driver::{FloorSockets, LegSockets};
-use sfu::transport::plain::{self, LegMedia, LegNumbers};
-use sfu::{PeerEvent, PeerEvents, ShardHandle};
+use sfu::transport::plain::{self, HandshakeError, LegMedia, LegNumbers};
+use sfu::{CloseReason, PeerEvent, PeerEvents, ShardHandle};
 use tokio::sync::mpsc;
 use types::{
     Bandwidth, Codec, MediaKind, MeetingId, ParticipantSid, PeerId, TrackId, TrackSid, TrackSource,
@@ -146,7 +146,8 @@ impl LegSeat {
             shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
             Content::new(peer, content.format, content.open)
         });
-        let sorter = LegSorter { link: link.clone(), adapter };
+        let unkeyed = Arc::<OnceLock<_>>::default();
+        let sorter = LegSorter { link: link.clone(), adapter, unkeyed: unkeyed.clone() };
         shard.give_sockets(peer, sockets);
         shard.send(sfu::Command::AddLeg { peer, leg, events: Box::new(sorter) });
         let place = Place::Outside { prompt: None };
@@ -162,6 +163,7 @@ impl LegSeat {
             events,
             link,
             keys,
+            unkeyed,
             place,
             ended: false,
         })
@@ -195,6 +197,7 @@ pub struct Leg {
     events: mpsc::Receiver<RawEvent>,
     link: Link,
     keys: Keys,
+    unkeyed: Arc<OnceLock<HandshakeError>>,
     place: Place,
     ended: bool,
 }
@@ -576,6 +579,11 @@ impl Leg {
         }
     }
 
+    /// Why its media have no keys, where they were lost to that.
+    pub fn unkeyed(&self) -> Option<HandshakeError> {
+        self.unkeyed.get().copied()
+    }
+
     /// Takes it out.
     pub fn leave(mut self, reason: LeaveReason) {
         let place = std::mem::replace(&mut self.place, Place::Outside { prompt: None });
@@ -663,10 +671,14 @@ pub(crate) enum RawEvent {
 struct LegSorter {
     link: Link,
     adapter: mpsc::Sender<RawEvent>,
+    unkeyed: Arc<OnceLock<HandshakeError>>,
 }
 
 impl PeerEvents for LegSorter {
     fn event(&mut self, peer: PeerId, event: PeerEvent) {
+        if let PeerEvent::Closed(CloseReason::Unkeyed(reason)) = event {
+            let _ = self.unkeyed.set(reason);
+        }
         let raw = match event {
             PeerEvent::Tone(tone) => Some(RawEvent::Key(tone.digit)),
             PeerEvent::KeyFrameBySignalling => Some(RawEvent::BySignalling),

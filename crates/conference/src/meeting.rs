@@ -530,7 +530,7 @@ impl Meeting {
             }
             PeerEvent::Closed(reason) => {
                 let reason = match reason {
-                    CloseReason::Lost => LeaveReason::ConnectionLost,
+                    CloseReason::Lost | CloseReason::Unkeyed(_) => LeaveReason::ConnectionLost,
                     CloseReason::TooSlow => LeaveReason::Misbehaved,
                     CloseReason::Removed | CloseReason::ByPeer => LeaveReason::ByItself,
                 };

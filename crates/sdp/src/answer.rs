@@ -118,10 +118,11 @@ fn answer_audio(
 ) -> Result<(sdp_types::Media, AudioStream), Rejection> {
     let format = pick_audio(&peer.formats, &audio.codecs).ok_or(Rejection::NoCodec)?;
     let Codec::Audio(codec) = format.codec else { return Err(Rejection::NoCodec) };
-    let crypto = protect(peer, &local.srtp)?;
-    let line = write::accepted(peer, crypto, audio.ports, audio.direction, &audio.key, local);
-    let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &audio.key));
-    let transport = transport(index, peer, line.direction, line.mux, srtp);
+    let protection = protect(peer, &local.srtp)?;
+    let line = write::accepted(peer, &protection, audio.ports, audio.direction, &audio.key, local);
+    let keys = protection.settle(&audio.key);
+    let way = (line.mux, negotiate::ice(peer, line.mux, local.ice.as_ref()));
+    let transport = transport(index, peer, line.direction, way, keys);
     let stream = audio_stream(transport, peer, format.payload_type, codec, &format.params);
     let codecs = [(format.payload_type, codec)];
     let text = write::audio(&line, &codecs, stream.telephone_event.as_slice(), stream.ptime);
@@ -136,10 +137,11 @@ fn answer_video(
     local: &LocalMedia,
 ) -> Result<(sdp_types::Media, VideoStream), Rejection> {
     let format = pick_video(&peer.formats, &video.codecs).ok_or(Rejection::NoCodec)?;
-    let crypto = protect(peer, &local.srtp)?;
-    let line = write::accepted(peer, crypto, video.ports, video.direction, &video.key, local);
-    let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &video.key));
-    let transport = transport(index, peer, line.direction, line.mux, srtp);
+    let protection = protect(peer, &local.srtp)?;
+    let line = write::accepted(peer, &protection, video.ports, video.direction, &video.key, local);
+    let keys = protection.settle(&video.key);
+    let way = (line.mux, negotiate::ice(peer, line.mux, local.ice.as_ref()));
+    let transport = transport(index, peer, line.direction, way, keys);
     let stream = video_stream(transport, offer, peer, format, video);
     let content =
         if peer.kind == Kind::Video(Content::Slides) { Content::Slides } else { Content::Main };

@@ -2,10 +2,11 @@
 //! last of our offers.
 
 use crate::{
+    dtls::{Dtls, DtlsFault},
     local::{LocalCamera, LocalMedia},
     model::{Codec, Media},
-    negotiate::{self, direction, protect, transport},
-    negotiated::{Rejection, Transport},
+    negotiate::{Protection, direction, protect, transport},
+    negotiated::{Rejection, Srtp, Transport},
     write::{self, Line},
 };
 
@@ -32,10 +33,16 @@ pub(crate) fn answer(
     local: &LocalMedia,
 ) -> Result<(sdp_types::Media, CameraStream), Rejection> {
     let payload_type = format(peer)?;
-    let crypto = protect(peer, &local.srtp)?;
-    let line = write::accepted(peer, crypto, camera.ports, camera.direction(), &camera.key, local);
-    let srtp = crypto.map(|crypto| negotiate::srtp(crypto, &camera.key));
-    let transport = transport(index, peer, line.direction, line.mux, srtp);
+    let protection = protect(peer, &local.srtp)?;
+    if matches!(protection, Protection::Dtls(_)) {
+        // It has a port of its own, where nobody shakes hands or answers checks.
+        return Err(Rejection::Dtls(DtlsFault::NotHere));
+    }
+    let wanted = camera.direction();
+    let line = write::accepted(peer, &protection, camera.ports, wanted, &camera.key, local);
+    let line = Line { ice: None, ..line };
+    let keys = protection.settle(&camera.key);
+    let transport = transport(index, peer, line.direction, (line.mux, None), keys);
     Ok((text(&line, payload_type), CameraStream { transport, payload_type }))
 }
 
@@ -43,13 +50,13 @@ pub(crate) fn answer(
 pub(crate) fn complete(
     index: usize,
     peer: &Media,
-    srtp: Option<crate::Srtp>,
+    keys: (Option<Srtp>, Option<Dtls>),
     camera: &LocalCamera,
     local: &LocalMedia,
 ) -> Result<CameraStream, Rejection> {
     let payload_type = format(peer)?;
     let mux = peer.rtcp_mux && local.rtcp_mux;
-    let transport = transport(index, peer, direction(peer, camera.direction()), mux, srtp);
+    let transport = transport(index, peer, direction(peer, camera.direction()), (mux, None), keys);
     Ok(CameraStream { transport, payload_type })
 }
 

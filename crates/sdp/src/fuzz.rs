@@ -42,5 +42,6 @@ fn local(policy: SrtpPolicy) -> LocalMedia {
         }),
         srtp: LocalSrtp::new(policy, true),
         rtcp_mux: true,
+        ice: None,
     }
 }

@@ -13,6 +13,7 @@
 mod answer;
 mod camera;
 mod crypto;
+mod dtls;
 mod fmtp;
 #[doc(hidden)]
 pub mod fuzz;
@@ -29,6 +30,7 @@ mod write;
 pub use answer::{Answer, answer};
 pub use camera::CameraStream;
 pub use crypto::{Crypto, MAX_KEY, SrtpKey, Suite};
+pub use dtls::{Dtls, DtlsFault, Fingerprint, Setup};
 pub use fmtp::{H264, Opus, Vp8};
 pub use h264::{Level, Picture, Profile, ProfileLevelId, VideoLimits};
 pub use local::{
@@ -36,11 +38,10 @@ pub use local::{
     LocalVideo, SrtpPolicy, VideoCap,
 };
 pub use model::{
-    Bandwidth, Codec, Content, Direction, Feedback, Fingerprint, Format, Kind, Media, Params,
-    Proto, Session,
+    Bandwidth, Codec, Content, Direction, Feedback, Format, Kind, Media, Params, Proto, Session,
 };
 pub use negotiated::{
-    AudioStream, Negotiated, NegotiationError, Rejection, Srtp, TelephoneEvent, Transport,
+    AudioStream, Ice, Negotiated, NegotiationError, Rejection, Srtp, TelephoneEvent, Transport,
     VideoStream,
 };
 pub use offer::{OfferText, Pending, complete, offer, reoffer};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     crypto::{MAX_KEY, Suite},
@@ -53,6 +53,9 @@ pub struct LocalMedia {
     pub srtp: LocalSrtp,
     /// RTP and RTCP may share a port where the peer offers it.
     pub rtcp_mux: bool,
+    /// By these we know the checks of a peer that does ICE; `None` does without. We are lite (RFC
+    /// 8445 section 2.5), with one candidate for each line, whose RTCP shares its port.
+    pub ice: Option<IceCredentials>,
 }
 
 /// A pair of ports of ours.
@@ -157,7 +160,7 @@ pub struct LocalFloor {
     pub user: u16,
 }
 
-/// Our rules for SDES.
+/// Our rules for SRTP.
 #[derive(Clone, Debug)]
 pub struct LocalSrtp {
     /// Whether to encrypt.
@@ -165,14 +168,17 @@ pub struct LocalSrtp {
     /// The description travels where nobody reads it (TLS), or the configuration lets keys travel
     /// in the clear. Without it no key is sent and no peer's key is used.
     pub keys_allowed: bool,
-    /// Suites, the best first.
+    /// Suites of SDES, the best first.
     pub suites: Vec<Suite>,
+    /// The fingerprint of our certificate for DTLS-SRTP, as `a=fingerprint` has it; `None` does
+    /// without. It may travel in the clear: who only listens learns nothing by it.
+    pub fingerprint: Option<String>,
 }
 
 impl LocalSrtp {
-    /// All suites in [`Suite::PREFERRED`]'s order.
+    /// All suites in [`Suite::PREFERRED`]'s order; no certificate.
     pub fn new(policy: SrtpPolicy, keys_allowed: bool) -> Self {
-        Self { policy, keys_allowed, suites: Suite::PREFERRED.to_vec() }
+        Self { policy, keys_allowed, suites: Suite::PREFERRED.to_vec(), fingerprint: None }
     }
 }
 
@@ -181,7 +187,7 @@ impl LocalSrtp {
 pub enum SrtpPolicy {
     /// Never: an m-line that insists on it is rejected.
     Never,
-    /// Where the peer offers it and keys may be sent.
+    /// Where the peer offers it, and keys may be sent or are made by DTLS.
     Optional,
     /// Always: an m-line without it is rejected.
     Required,

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     crypto::Crypto,
+    dtls::{Fingerprint, Setup},
     fmtp::{H264, Opus, Vp8},
     sharing::Bfcp,
 };
@@ -64,14 +65,16 @@ pub struct Media {
     pub ptime: Option<u32>,
     /// Milliseconds of sound the peer takes in a packet at most (`a=maxptime`).
     pub max_ptime: Option<u32>,
-    /// DTLS fingerprint (RFC 8122), the session's or the line's own.
-    pub fingerprint: Option<Fingerprint>,
-    /// `a=setup` was there (RFC 4145): DTLS or a connection for BFCP.
-    pub setup: bool,
+    /// DTLS fingerprints (RFC 8122), the line's own or else the session's.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Who begins (RFC 4145): DTLS, or a connection for BFCP.
+    pub setup: Option<Setup>,
     /// What a line for BFCP says; `None` for all others.
     pub bfcp: Option<Bfcp>,
     /// `a=ice-ufrag`, `a=ice-pwd` or `a=candidate` was there.
     pub ice: bool,
+    /// The peer checks ways to us by ICE, as these; `None` where it does not, or is lite itself.
+    pub checks: Option<IceCredentials>,
 }
 
 impl Media {
@@ -86,6 +89,11 @@ impl Media {
         self.port != 0
             && (self.address.is_some_and(|address| address.is_unspecified())
                 || !self.direction.receives())
+    }
+
+    /// The line has its SRTP keys by DTLS and in no other way.
+    pub fn is_keyed_by_dtls(&self) -> bool {
+        crate::dtls::is_meant(self)
     }
 
     /// The format with this payload type.
@@ -312,13 +320,4 @@ impl Feedback {
             tmmbr: self.tmmbr || other.tmmbr,
         }
     }
-}
-
-/// A DTLS certificate's fingerprint, seen so that the line can be refused for the right reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Hash function in lower case (`sha-256`).
-    pub hash: String,
-    /// The digest as written, with colons.
-    pub digest: String,
 }

@@ -1,32 +1,42 @@
 //! The choices that answering and offering share.
 
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     crypto::{Crypto, MAX_KEY, SrtpKey},
+    dtls::{self, Dtls},
     h264::{Profile, ProfileLevelId, VideoLimits},
     local::{LocalSrtp, LocalVideo, SrtpPolicy},
-    model::{Codec, Direction, Format, Media, Params, Proto, Session},
-    negotiated::{AudioStream, Rejection, Srtp, TelephoneEvent, Transport, VideoStream},
+    model::{Codec, Direction, Format, Media, Params, Session},
+    negotiated::{AudioStream, Ice, Rejection, Srtp, TelephoneEvent, Transport, VideoStream},
 };
 
 /// bit/s that a limit on the whole session leaves to sound.
 pub(crate) const AUDIO_SHARE: u64 = types::Bandwidth::SOUND;
 
-/// Which of an offered line's keys to take; `None` is a plain answer.
+/// How a line is protected.
+#[derive(Clone, Debug)]
+pub(crate) enum Protection<'a> {
+    /// Not at all.
+    Plain,
+    /// By this of the peer's keys, and one of ours.
+    Sdes(&'a Crypto),
+    /// By keys that are to be made.
+    Dtls(Dtls),
+}
+
+/// How to protect an offered line.
 ///
 /// `RTP/AVP` with keys is best effort: encrypted where we may and want to, else plain.
 pub(crate) fn protect<'a>(
     offer: &'a Media,
     local: &LocalSrtp,
-) -> Result<Option<&'a Crypto>, Rejection> {
+) -> Result<Protection<'a>, Rejection> {
+    if dtls::is_meant(offer) {
+        return dtls::agree(offer, local).map(Protection::Dtls);
+    }
     let secure = offer.proto.is_secure();
     let keys = offer.crypto.iter().filter(|crypto| crypto.is_usable());
-    if offer.proto == Proto::Dtls
-        || (secure && offer.crypto.is_empty() && offer.fingerprint.is_some())
-    {
-        return Err(Rejection::Dtls);
-    }
     let allowed = local.policy != SrtpPolicy::Never && local.keys_allowed;
     let choice = local
         .suites
@@ -34,12 +44,23 @@ pub(crate) fn protect<'a>(
         .filter(|_| allowed)
         .find_map(|&suite| keys.clone().find(|crypto| crypto.suite == suite));
     match choice {
-        Some(crypto) => Ok(Some(crypto)),
+        Some(crypto) => Ok(Protection::Sdes(crypto)),
         None if local.policy == SrtpPolicy::Required => Err(Rejection::SrtpRequired),
-        None if !secure || offer.encryption_optional => Ok(None),
+        None if !secure || offer.encryption_optional => Ok(Protection::Plain),
         None if local.policy == SrtpPolicy::Never => Err(Rejection::SrtpForbidden),
         None if !local.keys_allowed => Err(Rejection::KeysNotAllowed),
         None => Err(Rejection::NoSuite),
+    }
+}
+
+impl Protection<'_> {
+    /// Both keys of a line, or how they are made.
+    pub(crate) fn settle(&self, random: &[u8; MAX_KEY]) -> (Option<Srtp>, Option<Dtls>) {
+        match self {
+            Self::Plain => (None, None),
+            Self::Sdes(crypto) => (Some(srtp(crypto, random)), None),
+            Self::Dtls(dtls) => (None, Some(dtls.clone())),
+        }
     }
 }
 
@@ -58,12 +79,18 @@ pub(crate) fn direction(peer: &Media, local: Direction) -> Direction {
     )
 }
 
+/// Checks of the way, where both sides do them and one port is all that there is.
+pub(crate) fn ice(peer: &Media, mux: bool, local: Option<&IceCredentials>) -> Option<Ice> {
+    let (local, remote) = local.zip(peer.checks.as_ref()).filter(|_| mux)?;
+    Some(Ice { local: local.clone(), remote: remote.clone() })
+}
+
 pub(crate) fn transport(
     line: usize,
     peer: &Media,
     direction: Direction,
-    mux: bool,
-    srtp: Option<Srtp>,
+    (mux, ice): (bool, Option<Ice>),
+    (srtp, dtls): (Option<Srtp>, Option<Dtls>),
 ) -> Transport {
     let rtp = peer.rtp();
     // A peer that offers mux and is refused it still has a port for RTCP, the next one.
@@ -88,6 +115,8 @@ pub(crate) fn transport(
         send: direction.sends(),
         receive: direction.receives(),
         srtp,
+        dtls,
+        ice,
         bandwidth: peer.bandwidth.limit(),
     }
 }

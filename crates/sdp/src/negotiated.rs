@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     camera::CameraStream,
     crypto::{SrtpKey, Suite},
+    dtls::{Dtls, DtlsFault},
     fmtp::Opus,
     h264::{Picture, ProfileLevelId, VideoLimits},
     model::Feedback,
@@ -58,10 +59,23 @@ pub struct Transport {
     pub send: bool,
     /// We may be sent to; where not, silence is no sign of a dead peer.
     pub receive: bool,
-    /// Encryption.
+    /// Encryption by keys of the descriptions.
     pub srtp: Option<Srtp>,
+    /// Encryption by keys that a DTLS handshake is to make; then there are no others.
+    pub dtls: Option<Dtls>,
+    /// The peer checks the way; without it media go to [`Self::rtp`].
+    pub ice: Option<Ice>,
     /// The peer's limit on what it receives, bit/s.
     pub bandwidth: Option<u64>,
+}
+
+/// ICE of one m-line: we are lite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ice {
+    /// Ours.
+    pub local: IceCredentials,
+    /// The peer's.
+    pub remote: IceCredentials,
 }
 
 /// SRTP of one m-line.
@@ -151,8 +165,8 @@ pub enum Rejection {
     KeysNotAllowed,
     /// The peer demands SRTP with suites that we do not have.
     NoSuite,
-    /// The peer demands DTLS, which plain legs do not do.
-    Dtls,
+    /// The peer has DTLS-SRTP in a way that we cannot do.
+    Dtls(DtlsFault),
     /// The answer's SRTP key does not belong to our offer.
     ForeignCrypto,
 }
@@ -175,9 +189,9 @@ pub enum NegotiationError {
     /// The peer demands SRTP with suites that we do not have.
     #[error("no SRTP suite in common")]
     NoSuite,
-    /// The peer takes nothing but DTLS-SRTP.
-    #[error("the peer demands DTLS-SRTP")]
-    DtlsOnly,
+    /// The peer has DTLS-SRTP in a way that we cannot do.
+    #[error(transparent)]
+    Dtls(#[from] DtlsFault),
     /// The answer's SRTP does not belong to the offer: its crypto tag or suite is not ours.
     #[error("the answer picked an SRTP key that was not offered")]
     ForeignCrypto,
@@ -191,7 +205,7 @@ impl From<Rejection> for NegotiationError {
             Rejection::SrtpForbidden => Self::SrtpForbidden,
             Rejection::KeysNotAllowed => Self::KeysNotAllowed,
             Rejection::NoSuite => Self::NoSuite,
-            Rejection::Dtls => Self::DtlsOnly,
+            Rejection::Dtls(fault) => Self::Dtls(fault),
             Rejection::ForeignCrypto => Self::ForeignCrypto,
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     answer::shape_of,
     camera::{self, CameraStream},
     crypto::{Crypto, MAX_KEY, SrtpKey, Suite},
+    dtls::{self, Dtls, DtlsFault, Setup},
     local::{
         LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalSrtp,
         LocalVideo, SrtpPolicy,
@@ -14,7 +15,7 @@ use crate::{
     negotiate::{self, audio_stream, direction, pick_audio, pick_video, transport, video_stream},
     negotiated::{
         AudioStream, Negotiated, NegotiationError, Rejection, Shape, Srtp, TelephoneEvent,
-        VideoStream,
+        Transport, VideoStream,
     },
     parse::MAX_MEDIA,
     sharing::{self, Floor, Sharing},
@@ -82,6 +83,8 @@ struct Keys {
     secure: bool,
     /// Tags and suites.
     offered: Vec<(u32, Suite)>,
+    /// They are made by DTLS.
+    dtls: bool,
 }
 
 /// A first offer: audio and main video with all that we can do.
@@ -255,11 +258,13 @@ impl<'a> Draft<'a> {
 
     fn same_audio(&mut self, shape: &Shape, stream: &AudioStream, audio: &LocalAudio) {
         let codecs = vec![(stream.payload_type, stream.codec)];
-        let (keys, crypto) = kept_keys(shape, stream.transport.srtp.as_ref());
+        let (keys, crypto) = kept_keys(shape, &stream.transport);
         let line = Line {
             name: &shape.name,
             proto: &shape.proto,
             mux: stream.transport.rtcp_mux,
+            dtls: self.dtls(&keys),
+            ice: stream.transport.ice.as_ref().and(self.local.ice.clone()),
             ..self.line(audio.ports, audio.direction, crypto)
         };
         let text = write::audio(&line, &codecs, stream.telephone_event.as_slice(), stream.ptime);
@@ -273,11 +278,13 @@ impl<'a> Draft<'a> {
         video: &LocalVideo,
         content: Content,
     ) {
-        let (keys, crypto) = kept_keys(shape, stream.transport.srtp.as_ref());
+        let (keys, crypto) = kept_keys(shape, &stream.transport);
         let line = Line {
             name: &shape.name,
             proto: &shape.proto,
             mux: stream.transport.rtcp_mux,
+            dtls: self.dtls(&keys),
+            ice: stream.transport.ice.as_ref().and(self.local.ice.clone()),
             ..self.line(video.ports, video.direction, crypto)
         };
         let format = VideoFormat {
@@ -305,7 +312,7 @@ impl<'a> Draft<'a> {
     }
 
     fn same_camera(&mut self, shape: &Shape, stream: &CameraStream, local: &LocalCamera) {
-        let (keys, crypto) = kept_keys(shape, stream.transport.srtp.as_ref());
+        let (keys, crypto) = kept_keys(shape, &stream.transport);
         let payload_type = stream.payload_type;
         let line = Line {
             name: &shape.name,
@@ -326,7 +333,15 @@ impl<'a> Draft<'a> {
             mux: self.local.rtcp_mux,
             direction,
             crypto,
+            dtls: None,
+            ice: None,
         }
+    }
+
+    /// Who is asked anew may begin again (RFC 8842 section 5.2).
+    fn dtls(&self, keys: &Keys) -> Option<(String, Setup)> {
+        let own = self.local.srtp.fingerprint.as_ref().filter(|_| keys.dtls)?;
+        Some((own.clone(), Setup::ActPass))
     }
 }
 
@@ -366,22 +381,23 @@ fn profile(keys: &Keys) -> &'static str {
 fn fresh_keys(srtp: &LocalSrtp, random: &[u8; MAX_KEY]) -> (Keys, Vec<String>) {
     let secure = srtp.policy == SrtpPolicy::Required;
     if srtp.policy == SrtpPolicy::Never || !srtp.keys_allowed {
-        return (Keys { secure, offered: Vec::new() }, Vec::new());
+        return (Keys { secure, offered: Vec::new(), dtls: false }, Vec::new());
     }
     let offered: Vec<_> = (1..).zip(srtp.suites.iter().copied()).collect();
     let lines = offered
         .iter()
         .map(|&(tag, suite)| Crypto::line(tag, suite.name(), &SrtpKey::cut(suite, random)))
         .collect();
-    (Keys { secure, offered }, lines)
+    (Keys { secure, offered, dtls: false }, lines)
 }
 
 /// Within a session the key stays: another would cut the sound until the peer has read it.
-fn kept_keys(shape: &Shape, srtp: Option<&Srtp>) -> (Keys, Vec<String>) {
+fn kept_keys(shape: &Shape, agreed: &Transport) -> (Keys, Vec<String>) {
     let secure = crate::model::Proto::read(&shape.proto).is_secure();
-    let Some(srtp) = srtp else { return (Keys { secure, offered: Vec::new() }, Vec::new()) };
+    let keys = Keys { secure, offered: Vec::new(), dtls: agreed.dtls.is_some() };
+    let Some(srtp) = &agreed.srtp else { return (keys, Vec::new()) };
     let line = Crypto::line(1, srtp.suite.name(), &srtp.local);
-    (Keys { secure, offered: vec![(1, srtp.suite)] }, vec![line])
+    (Keys { offered: vec![(1, srtp.suite)], ..keys }, vec![line])
 }
 
 /// Reads the answer to our offer. Devices answer with payload types that were never offered, and
@@ -426,7 +442,7 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
                 Some(ours) => {
                     let peer = named(peer, [(*payload_type, Codec::H224)].into_iter());
                     agree(&peer, keys, &ours.key, &local.srtp)
-                        .and_then(|srtp| camera::complete(index, &peer, srtp, ours, local))
+                        .and_then(|keys| camera::complete(index, &peer, keys, ours, local))
                         .map(|stream| negotiated.camera = Some(stream))
                 }
                 None => Err(Rejection::NotOurs),
@@ -475,9 +491,10 @@ fn complete_audio(
         .collect();
     let &(_, codec) = answered.first().ok_or(Rejection::NoCodec)?;
     let format = pick_audio(&peer.formats, &[codec]).ok_or(Rejection::NoCodec)?;
-    let srtp = agree(&peer, keys, &audio.key, &local.srtp)?;
+    let protection = agree(&peer, keys, &audio.key, &local.srtp)?;
     let mux = peer.rtcp_mux && local.rtcp_mux;
-    let transport = transport(index, &peer, direction(&peer, audio.direction), mux, srtp);
+    let way = (mux, negotiate::ice(&peer, mux, local.ice.as_ref()));
+    let transport = transport(index, &peer, direction(&peer, audio.direction), way, protection);
     let mut stream = audio_stream(transport, &peer, format.payload_type, codec, &format.params);
     stream.receive = receivable(&answered, offered);
     Ok(stream)
@@ -509,9 +526,10 @@ fn complete_video(
         .iter()
         .find_map(|&(_, codec)| pick_video(&peer.formats, &[codec]))
         .ok_or(Rejection::NoCodec)?;
-    let srtp = agree(&peer, keys, &video.key, &local.srtp)?;
+    let protection = agree(&peer, keys, &video.key, &local.srtp)?;
     let mux = peer.rtcp_mux && local.rtcp_mux;
-    let transport = transport(index, &peer, direction(&peer, video.direction), mux, srtp);
+    let way = (mux, negotiate::ice(&peer, mux, local.ice.as_ref()));
+    let transport = transport(index, &peer, direction(&peer, video.direction), way, protection);
     let mut stream = video_stream(transport, session, &peer, format, video);
     stream.receive = receivable(&answered, offered);
     Ok(stream)
@@ -543,19 +561,29 @@ fn receivable<C: Copy + PartialEq>(answered: &[(u8, C)], offered: &[(u8, C)]) ->
     all
 }
 
-/// The SRTP of an answered line: the key with a tag and suite of ours (RFC 4568 section 7.1.3).
+/// The SRTP of an answered line: the key with a tag and suite of ours (RFC 4568 section 7.1.3), or
+/// what makes keys.
 fn agree(
     peer: &Media,
     keys: &Keys,
     random: &[u8; MAX_KEY],
     local: &LocalSrtp,
-) -> Result<Option<Srtp>, Rejection> {
+) -> Result<(Option<Srtp>, Option<Dtls>), Rejection> {
+    if keys.dtls {
+        // Its answer has to say who begins.
+        let decided = peer.setup != Some(Setup::ActPass);
+        let agreed = dtls::agree(peer, local).and_then(|it| match decided {
+            true => Ok(it),
+            false => Err(Rejection::Dtls(DtlsFault::NoSetup)),
+        });
+        return agreed.map(|it| (None, Some(it)));
+    }
     let ours = peer
         .crypto
         .iter()
         .find(|crypto| crypto.is_usable() && keys.offered.contains(&(crypto.tag, crypto.suite)));
     match ours {
-        Some(crypto) => Ok(Some(negotiate::srtp(crypto, random))),
+        Some(crypto) => Ok((Some(negotiate::srtp(crypto, random)), None)),
         None if keys.secure || local.policy == SrtpPolicy::Required => {
             let foreign = !peer.crypto.is_empty();
             Err(if foreign { Rejection::ForeignCrypto } else { Rejection::SrtpRequired })
@@ -563,6 +591,6 @@ fn agree(
         None if peer.proto.is_secure() || (!peer.crypto.is_empty() && !keys.offered.is_empty()) => {
             Err(Rejection::ForeignCrypto)
         }
-        None => Ok(None),
+        None => Ok((None, None)),
     }
 }

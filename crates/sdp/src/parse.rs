@@ -6,14 +6,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::Attribute;
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     crypto::Crypto,
+    dtls::{Fingerprint, Setup},
     fmtp::{H264, Opus, Vp8},
     model::{
-        Bandwidth, Codec, Content, Direction, Feedback, Fingerprint, Format, Kind, Media, Params,
-        Proto, Session,
+        Bandwidth, Codec, Content, Direction, Feedback, Format, Kind, Media, Params, Proto, Session,
     },
     sharing,
 };
@@ -64,9 +64,12 @@ pub fn parse(body: &[u8]) -> Result<Session, ParseError> {
     let defaults = Defaults {
         connection,
         direction: direction(&wire.attributes).unwrap_or_default(),
-        fingerprint: fingerprint(&wire.attributes),
-        setup: has(&wire.attributes, "setup"),
+        fingerprints: Fingerprint::all(&wire.attributes),
+        setup: Setup::read(&wire.attributes),
         ice: has_ice(&wire.attributes),
+        lite: has(&wire.attributes, "ice-lite"),
+        ufrag: values(&wire.attributes, "ice-ufrag").next().map(str::to_owned),
+        password: values(&wire.attributes, "ice-pwd").next().map(str::to_owned),
     };
     Ok(Session {
         id: wire.origin.sess_id.clone(),
@@ -81,9 +84,12 @@ pub fn parse(body: &[u8]) -> Result<Session, ParseError> {
 struct Defaults {
     connection: Option<IpAddr>,
     direction: Direction,
-    fingerprint: Option<Fingerprint>,
-    setup: bool,
+    fingerprints: Vec<Fingerprint>,
+    setup: Option<Setup>,
     ice: bool,
+    lite: bool,
+    ufrag: Option<String>,
+    password: Option<String>,
 }
 
 /// Keeps the lines that matter (`v o c b m a`), each in a form that `sdp-types` takes. Its parser
@@ -216,13 +222,16 @@ fn has_ice(attributes: &[Attribute]) -> bool {
     ["ice-ufrag", "ice-pwd", "candidate"].into_iter().any(|name| has(attributes, name))
 }
 
-fn direction(attributes: &[Attribute]) -> Option<Direction> {
-    attributes.iter().find_map(|attribute| Direction::read(&attribute.attribute))
+/// The line's credentials, or the session's for it (RFC 8839 section 5.4).
+fn checks(attributes: &[Attribute], defaults: &Defaults) -> Option<IceCredentials> {
+    let own = |name| values(attributes, name).next();
+    let ufrag = own("ice-ufrag").or(defaults.ufrag.as_deref())?;
+    let password = own("ice-pwd").or(defaults.password.as_deref())?;
+    IceCredentials::read(ufrag, password).filter(|_| !defaults.lite)
 }
 
-fn fingerprint(attributes: &[Attribute]) -> Option<Fingerprint> {
-    let (hash, digest) = values(attributes, "fingerprint").next()?.split_once(' ')?;
-    Some(Fingerprint { hash: hash.to_ascii_lowercase(), digest: digest.trim().to_owned() })
+fn direction(attributes: &[Attribute]) -> Option<Direction> {
+    attributes.iter().find_map(|attribute| Direction::read(&attribute.attribute))
 }
 
 fn bandwidth(lines: &[sdp_types::Bandwidth]) -> Bandwidth {
@@ -268,9 +277,12 @@ fn read_media(wire: &sdp_types::Media, defaults: &Defaults) -> Media {
             .map(str::to_owned),
         ptime: number("ptime"),
         max_ptime: number("maxptime"),
-        fingerprint: fingerprint(attributes).or_else(|| defaults.fingerprint.clone()),
-        setup: defaults.setup || has(attributes, "setup"),
+        fingerprints: Some(Fingerprint::all(attributes))
+            .filter(|own| !own.is_empty())
+            .unwrap_or_else(|| defaults.fingerprints.clone()),
+        setup: Setup::read(attributes).or(defaults.setup),
         ice: defaults.ice || has_ice(attributes),
+        checks: checks(attributes, defaults),
     }
 }
 

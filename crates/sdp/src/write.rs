@@ -3,20 +3,25 @@
 use std::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Origin};
-use types::{AudioCodec, VideoCodec};
+use types::{AudioCodec, IceCredentials, VideoCodec};
 
 use crate::{
     crypto::{Crypto, MAX_KEY, SrtpKey},
+    dtls::Setup,
     h264::{Level, ProfileLevelId},
     local::{LocalMedia, LocalPorts, LocalVideo},
     model::{Content, Direction, Feedback, Media, Proto},
-    negotiate::{self, AUDIO_SHARE},
+    negotiate::{self, AUDIO_SHARE, Protection},
     negotiated::{Shape, TelephoneEvent},
+    parse::has,
     sharing,
 };
 
 /// Label of the main video, as the Cisco and TANDBERG devices have it.
 const MAIN_LABEL: &str = "11";
+
+/// Of the one host candidate of the first component (RFC 8445 section 5.1.2.1).
+const HOST_PRIORITY: u32 = (126 << 24) + (65_535 << 8) + 255;
 
 /// What every m-line of ours has.
 pub(crate) struct Line<'a> {
@@ -28,6 +33,10 @@ pub(crate) struct Line<'a> {
     pub direction: Direction,
     /// Values of `a=crypto`.
     pub crypto: Vec<String>,
+    /// Credentials for the peer's checks.
+    pub ice: Option<IceCredentials>,
+    /// The values of `a=fingerprint` and `a=setup`.
+    pub dtls: Option<(String, Setup)>,
 }
 
 /// One H.264 or VP8 format of ours.
@@ -63,6 +72,9 @@ pub(crate) fn session(local: &LocalMedia, medias: Vec<sdp_types::Media>) -> Stri
         let bits = video.bitrate.saturating_add(shared).saturating_add(AUDIO_SHARE);
         let bandwidth = bits.div_ceil(1000);
         session.bandwidths = vec![sdp_types::Bandwidth { bwtype: "AS".to_owned(), bandwidth }];
+    }
+    if medias.iter().any(|media| has(&media.attributes, "ice-ufrag")) {
+        session.attributes.push(Attribute::new("ice-lite"));
     }
     session.medias = medias;
     let mut text = Vec::new();
@@ -175,27 +187,35 @@ pub(crate) fn plain(proto: Proto) -> Option<&'static str> {
 /// What an accepted m-line of ours has beside its formats.
 pub(crate) fn accepted<'a>(
     peer: &'a Media,
-    crypto: Option<&Crypto>,
+    protection: &Protection<'_>,
     ports: LocalPorts,
     wanted: Direction,
     key: &[u8; MAX_KEY],
     local: &LocalMedia,
 ) -> Line<'a> {
-    let plain = plain(peer.proto).filter(|_| crypto.is_none());
+    let plain = plain(peer.proto).filter(|_| matches!(protection, Protection::Plain));
+    let crypto = match protection {
+        Protection::Sdes(crypto) => {
+            let key = SrtpKey::cut(crypto.suite, key);
+            vec![Crypto::line(crypto.tag, &crypto.suite_text, &key)]
+        }
+        Protection::Plain | Protection::Dtls(_) => Vec::new(),
+    };
+    let dtls = match (protection, &local.srtp.fingerprint) {
+        (Protection::Dtls(dtls), Some(own)) => Some((own.clone(), dtls.setup())),
+        _ => None,
+    };
+    let mux = peer.rtcp_mux && local.rtcp_mux;
     Line {
         name: &peer.name,
         proto: plain.unwrap_or(&peer.proto_text),
         address: local.address,
         ports,
-        mux: peer.rtcp_mux && local.rtcp_mux,
+        mux,
+        ice: negotiate::ice(peer, mux, local.ice.as_ref()).map(|it| it.local),
         direction: negotiate::direction(peer, wanted),
-        crypto: crypto
-            .map(|crypto| {
-                let key = SrtpKey::cut(crypto.suite, key);
-                Crypto::line(crypto.tag, &crypto.suite_text, &key)
-            })
-            .into_iter()
-            .collect(),
+        crypto,
+        dtls,
     }
 }
 
@@ -229,6 +249,16 @@ pub(crate) fn bare(name: &str, port: u16, proto: &str, fmt: String) -> sdp_types
 fn finish(mut media: sdp_types::Media, line: &Line<'_>) -> sdp_types::Media {
     for crypto in &line.crypto {
         put(&mut media, "crypto", crypto.clone());
+    }
+    if let Some(IceCredentials { ufrag, password }) = &line.ice {
+        put(&mut media, "ice-ufrag", ufrag.clone());
+        put(&mut media, "ice-pwd", password.clone());
+        let (address, port) = (line.address, line.ports.rtp);
+        put(&mut media, "candidate", format!("1 1 UDP {HOST_PRIORITY} {address} {port} typ host"));
+    }
+    if let Some((fingerprint, setup)) = &line.dtls {
+        put(&mut media, "fingerprint", fingerprint.clone());
+        put(&mut media, "setup", setup.name().to_owned());
     }
     media.attributes.push(Attribute::new(line.direction.name()));
     if line.mux {

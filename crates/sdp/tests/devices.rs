@@ -9,7 +9,7 @@ mod common;
 
 use common::{local, vector};
 use sdp::{
-    Codec, Content, Direction, Feedback, Kind, Level, Local, LocalMedia, Negotiated,
+    Codec, Content, Direction, DtlsFault, Feedback, Kind, Level, Local, LocalMedia, Negotiated,
     NegotiationError, Params, Picture, Profile, Proto, Rejection, Session, SrtpPolicy, Suite,
     answer, complete, offer, parse,
 };
@@ -327,7 +327,7 @@ fn cisco() -> Vec<Case> {
                 assert_eq!(h264(&seen.peer, 3, 126).max_fs, Some(32_400));
                 assert!(seen.audio().opus.stereo);
                 assert_eq!(seen.audio().opus.max_average_bitrate, Some(128_000));
-                assert_eq!(seen.peer.media[5].fingerprint.as_ref().unwrap().hash, "sha-1");
+                assert_eq!(seen.peer.media[5].fingerprints[0].hash, "sha-1");
                 assert!(seen.has("m=application 0 UDP/UDT/IX *"));
             },
         },
@@ -502,7 +502,7 @@ fn others() -> Vec<Case> {
             odd: |seen| {
                 assert_eq!(seen.kinds(), [Kind::Audio, MAIN, SLIDES, Kind::Bfcp]);
                 assert_eq!(h264(&seen.peer, 1, 96), &sdp::H264::default(), "no fmtp at all");
-                assert!(seen.peer.media[3].setup);
+                assert_eq!(seen.peer.media[3].setup, Some(sdp::Setup::Passive));
             },
         },
         Case {
@@ -808,13 +808,30 @@ fn every_message_of_the_folder_has_its_test() {
 }
 
 #[test]
-fn dtls_is_refused_by_its_own_name() {
+fn dtls_is_answered_with_our_fingerprint_or_refused_by_its_own_name() {
     let peer = parse(&vector("asterisk-dtls-ipv6")).unwrap();
-    let fingerprint = peer.media[0].fingerprint.as_ref().unwrap();
+    let fingerprint = &peer.media[0].fingerprints[0];
     assert_eq!(fingerprint.hash, "sha-256", "written in capitals");
-    assert!(peer.media[0].ice && peer.media[0].setup && peer.media[0].rtcp_mux);
+    assert!(peer.media[0].ice && peer.media[0].rtcp_mux);
     assert!(peer.media[0].address.unwrap().is_ipv6());
-    assert_eq!(answer(&peer, &local()).unwrap_err(), NegotiationError::DtlsOnly);
+    let none = NegotiationError::Dtls(DtlsFault::NotHere);
+    assert_eq!(answer(&peer, &local()).unwrap_err(), none);
+    let mut ours = local();
+    ours.srtp.fingerprint = Some("sha-256 AB:CD".to_owned());
+    let answered = answer(&peer, &ours).unwrap();
+    let audio = answered.negotiated.audio.unwrap();
+    assert_eq!((audio.codec, audio.transport.rtcp_mux), (G722, true));
+    let dtls = audio.transport.dtls.unwrap();
+    assert_eq!((dtls.active, dtls.digests), (false, vec![fingerprint.digest.clone()]));
+    assert_eq!(answered.negotiated.video.unwrap().codec, H264);
+    for line in [
+        "m=audio 20000 UDP/TLS/RTP/SAVPF 9 101",
+        "m=video 20002 UDP/TLS/RTP/SAVPF 102",
+        "a=fingerprint:sha-256 AB:CD",
+        "a=setup:passive",
+    ] {
+        assert!(answered.text.lines().any(|own| own == line), "{line}: {}", answered.text);
+    }
 }
 
 #[test]

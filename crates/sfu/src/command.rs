@@ -10,6 +10,7 @@ use types::{Codec, MediaKind, PeerId, TrackId, VideoCodec};
 use rtp::lane::{LaneRx, LaneTx};
 
 use crate::core::{LayerSpec, Wanted};
+use crate::transport::plain::HandshakeError;
 use crate::transport::{plain, webrtc};
 
 /// What a shard is told to do.
@@ -395,6 +396,8 @@ pub enum CloseReason {
     Lost,
     /// It closed the connection.
     ByPeer,
+    /// A room system's media have no keys.
+    Unkeyed(HandshakeError),
     /// It read its reliable data channel too slowly for the bounded queue.
     TooSlow,
 }

@@ -5,6 +5,7 @@
 
 mod bandwidth;
 mod dial_string;
+mod ice;
 mod id;
 mod layout;
 mod media;
@@ -14,11 +15,12 @@ mod time;
 
 pub use bandwidth::Bandwidth;
 pub use dial_string::DialString;
+pub use ice::IceCredentials;
 pub use id::{
     Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid,
 };
 pub use layout::{LegLayout, LegLayoutError};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
 pub use network::client_network;
-pub use srtp::SrtpSuite;
+pub use srtp::{FingerprintHash, SrtpSuite};
 pub use time::Timestamp;

@@ -1,4 +1,4 @@
-//! SRTP crypto suites, for who negotiates them and for who encrypts.
+//! SRTP crypto suites and certificates' hash functions, for who negotiates them and for who encrypts.
 
 /// An SRTP crypto suite with a registered name (RFC 4568 section 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,40 @@ impl SrtpSuite {
         match self {
             Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
             _ => 14,
+        }
+    }
+}
+
+/// A hash function that a certificate may be known by. SHA-1 is none: certificates can be made to
+/// fit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FingerprintHash {
+    /// 32 bytes.
+    Sha256,
+    /// 48 bytes.
+    Sha384,
+    /// 64 bytes.
+    Sha512,
+}
+
+impl FingerprintHash {
+    /// Reads a name as `a=fingerprint` has it, in lower case.
+    pub fn read(name: &str) -> Option<Self> {
+        match name {
+            "sha-256" => Some(Self::Sha256),
+            "sha-384" => Some(Self::Sha384),
+            "sha-512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a digest.
+    #[expect(clippy::len_without_is_empty, reason = "no digest is empty")]
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
         }
     }
 }

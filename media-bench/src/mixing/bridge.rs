@@ -160,6 +160,8 @@ fn leg(codec: AudioCodec, port: u16, peer: PeerId) -> Result<Leg> {
         send: true,
         receive: true,
         srtp: None,
+        dtls: None,
+        ice: None,
         codec: codec_of,
         payload_type: payload_type(codec),
         receives: vec![(payload_type(codec), codec_of)],

@@ -131,6 +131,8 @@ fn stream(remote: SocketAddr, srtp: Option<SrtpKeys>) -> LegStream {
         send: false,
         receive: false,
         srtp,
+        dtls: None,
+        ice: None,
         codec,
         payload_type: PAYLOAD_TYPE,
         receives: vec![(PAYLOAD_TYPE, codec)],

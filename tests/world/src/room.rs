@@ -18,7 +18,9 @@ use rtp::payload::audio::Tone;
 use rtp::rtcp::NtpClock;
 use rtp::srtp::Suite;
 use sfu::LegPath;
-use sfu::transport::plain::{Leg, LegMedia, LegNumbers, LegOut, LegPort, LegStream, SrtpKeys};
+use sfu::transport::plain::{
+    HandshakeError, Leg, LegMedia, LegNumbers, LegOut, LegPort, LegStream, SrtpKeys,
+};
 use types::{AudioCodec, Codec, Identity, MediaKind, MeetingId, ParticipantKind, VideoCodec};
 
 use crate::browser::lips;
@@ -261,6 +263,8 @@ impl Device {
             send: true,
             receive: true,
             srtp: self.encrypts.then_some(srtp),
+            dtls: None,
+            ice: None,
             codec,
             payload_type,
             receives: vec![(payload_type, codec)],
@@ -512,4 +516,6 @@ impl LegOut for Got {
     fn path(&mut self, _: LegPath) {}
 
     fn silent(&mut self) {}
+
+    fn unkeyed(&mut self, _: HandshakeError) {}
 }

@@ -12,6 +12,7 @@ use conference::{
 };
 use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use rtp::payload::h224::Frame;
+use sfu::transport::plain::HandshakeError;
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
@@ -603,7 +604,7 @@ impl Line {
             LegEvent::KeyFrameBySignalling => self.ask_key_frame(),
             LegEvent::Lost => {
                 tracing::info!("hanging up: no media comes any more");
-                hang_up(&self.call).await;
+                hang_up_without_media(&self.call, self.leg.unkeyed()).await;
                 return Some(Next::Over);
             }
             LegEvent::Sharing(sharing) => self.follow_sharing(sharing).await,
@@ -613,7 +614,7 @@ impl Line {
             }
             LegEvent::Out(reason) => {
                 tracing::info!(?reason, "hanging up: the room system is out of the meeting");
-                hang_up(&self.call).await;
+                hang_up_without_media(&self.call, self.leg.unkeyed()).await;
                 return Some(Next::Over);
             }
         }
@@ -672,6 +673,15 @@ async fn hear(camera: &mut Option<Camera>) -> Frame {
     match camera {
         Some(camera) => camera.hear().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Its media are gone: where they never had keys, it is told so.
+async fn hang_up_without_media(call: &Call, unkeyed: Option<HandshakeError>) {
+    let Some(why) = unkeyed else { return hang_up(call).await };
+    tracing::warn!(%why, "a room system has no media");
+    if let Err(error) = call.handle().bye_since(&why.to_string()).await {
+        tracing::debug!(%error, "hanging up");
     }
 }
 

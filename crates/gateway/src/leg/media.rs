@@ -11,9 +11,11 @@ use sdp::{
     LocalSrtp, LocalVideo, Negotiated, NegotiationError, ParseError, SrtpPolicy, Transport,
     VideoCap, VideoStream,
 };
-use sfu::transport::plain::{LegMedia, LegStream, SrtpKeys};
+use sfu::transport::plain::{
+    Certificate, DtlsKeys, IceKeys, LegMedia, LegStream, NoCertificate, SrtpKeys,
+};
 use tokio::net::UdpSocket;
-use types::{Bandwidth, Codec, LegLayout, VideoCodec};
+use types::{Bandwidth, Codec, IceCredentials, LegLayout, VideoCodec};
 
 use super::camera::Camera;
 use super::floor::{Floor, FloorEvent};
@@ -72,6 +74,9 @@ pub(super) enum SessionError {
     /// The body cannot be read.
     #[error("the session description cannot be read: {0}")]
     Unreadable(#[from] ParseError),
+    /// We cannot be told from others.
+    #[error(transparent)]
+    NoCertificate(#[from] NoCertificate),
     /// There is nothing in common.
     #[error(transparent)]
     Refused(#[from] NegotiationError),
@@ -89,6 +94,8 @@ pub(super) struct Session {
     /// Whether its camera may be steered, and the port for that, where it offered it.
     cameras: bool,
     camera: Option<Arc<UdpSocket>>,
+    /// Ours for DTLS, once it is needed.
+    certificate: Option<Arc<Certificate>>,
 }
 
 /// What was agreed.
@@ -132,6 +139,7 @@ impl Session {
             sharing: None,
             srtp: LocalSrtp::new(rules.srtp, keys_allowed),
             rtcp_mux: true,
+            ice: None,
         };
         let mut session = Self {
             local,
@@ -142,6 +150,7 @@ impl Session {
             conference: seat.conference().clone(),
             cameras: rules.cameras,
             camera: None,
+            certificate: None,
         };
         session.sit(seat, rules, bandwidth);
         session
@@ -154,6 +163,7 @@ impl Session {
         rules: &MediaRules,
         bandwidth: [Option<Bandwidth>; 2],
     ) {
+        self.begin_anew();
         let ports = |(rtp, rtcp)| LocalPorts { rtp, rtcp };
         let audio = seat.audio_ports().map(|it| {
             let audio = LocalAudio::new(ports(it), random_key());
@@ -200,6 +210,21 @@ impl Session {
                 user: rand::random_range(1..=i16::MAX as u16),
             },
         });
+    }
+
+    /// At other ports nothing is known of a handshake or of checks: another certificate and other
+    /// credentials have the peer begin both anew (RFC 8842 section 4, RFC 8445 section 9).
+    fn begin_anew(&mut self) {
+        if self.certificate.is_some() {
+            match Certificate::generate() {
+                Ok(other) => {
+                    self.local.srtp.fingerprint = Some(other.fingerprint());
+                    self.certificate = Some(other);
+                }
+                Err(error) => tracing::warn!(%error, "the one before is used again"),
+            }
+        }
+        self.local.ice = self.local.ice.take().map(|_| IceCredentials::new(rand::random()));
     }
 
     /// Whether a second picture was agreed on.
@@ -251,6 +276,10 @@ impl Session {
         if offer.media.iter().any(has_camera) {
             self.open_camera();
         }
+        if offer.media.iter().any(sdp::Media::is_keyed_by_dtls) {
+            self.certify()?;
+        }
+        self.be_checked(&offer);
         let answer = sdp::answer(&offer, &self.local)?;
         self.local.origin.advance();
         let agreed = self.agree(answer.negotiated);
@@ -275,6 +304,35 @@ impl Session {
     pub(super) fn camera(&self) -> Option<Camera> {
         let stream = self.agreed.as_ref()?.camera.as_ref()?;
         Camera::new(self.camera.clone()?, stream, Instant::now())
+    }
+
+    /// Makes a certificate for this call, where there is none yet.
+    fn certify(&mut self) -> Result<(), NoCertificate> {
+        if self.local.srtp.policy == SrtpPolicy::Never {
+            return Ok(());
+        }
+        let certificate = match self.certificate.take() {
+            Some(certificate) => certificate,
+            None => Certificate::generate()?,
+        };
+        self.local.srtp.fingerprint = Some(certificate.fingerprint());
+        self.certificate = Some(certificate);
+        Ok(())
+    }
+
+    /// Has credentials for the checks of a peer that does ICE, and others where it begins them anew
+    /// (RFC 8445 section 9).
+    fn be_checked(&mut self, offer: &sdp::Session) {
+        let its = offer.media.iter().find_map(|it| it.checks.as_ref());
+        let agreed = self.agreed.as_ref();
+        let transports = agreed.map(|it| {
+            let audio = it.audio.as_ref().map(|it| &it.transport);
+            audio.or(it.video.as_ref().map(|it| &it.transport))
+        });
+        let before = transports.flatten().and_then(|it| it.ice.as_ref()).map(|it| &it.remote);
+        if its.is_some() && (before != its || self.local.ice.is_none()) {
+            self.local.ice = Some(IceCredentials::new(rand::random()));
+        }
     }
 
     /// An offer of ours: the first one, or what there is, again.
@@ -326,9 +384,10 @@ impl Session {
     }
 
     fn agree(&mut self, negotiated: Negotiated) -> Agreed {
+        let certificate = self.certificate.as_ref();
         let media = LegMedia {
-            audio: negotiated.audio.as_ref().map(audio_stream),
-            video: negotiated.video.as_ref().map(video_stream),
+            audio: negotiated.audio.as_ref().map(|it| audio_stream(it, certificate)),
+            video: negotiated.video.as_ref().map(|it| video_stream(it, certificate)),
         };
         let mut format = format_of(&negotiated, self.local.video.as_ref().map(|it| it.bitrate));
         // Who listened and now only sends has put us on hold, often with music (RFC 3264 section
@@ -342,7 +401,7 @@ impl Session {
         let open = self.floor.as_mut().is_some_and(|floor| floor.agree(agreed));
         let bitrate = self.local.sharing.as_ref().map(|it| it.video.bitrate);
         let content = sharing.map(|it| &it.video).map(|stream| LegContent {
-            media: LegMedia { audio: None, video: Some(video_stream(stream)) },
+            media: LegMedia { audio: None, video: Some(video_stream(stream, certificate)) },
             format: LegFormat {
                 video: Some(stream)
                     .filter(|it| it.transport.send)
@@ -404,24 +463,36 @@ fn video_format(stream: &VideoStream, picture: VideoCap, our_bitrate: Option<u64
     }
 }
 
-fn audio_stream(stream: &AudioStream) -> LegStream {
+fn audio_stream(stream: &AudioStream, certificate: Option<&Arc<Certificate>>) -> LegStream {
     let receives = stream.receive.iter().map(|(number, codec)| (*number, Codec::Audio(*codec)));
     LegStream {
         receives: receives.collect(),
         telephone_event: stream.telephone_event.map(|it| (it.payload_type, it.clock)),
+        dtls: dtls_keys(&stream.transport, certificate),
         ..plain_stream(&stream.transport, Codec::Audio(stream.codec), stream.payload_type)
     }
 }
 
-fn video_stream(stream: &VideoStream) -> LegStream {
+fn video_stream(stream: &VideoStream, certificate: Option<&Arc<Certificate>>) -> LegStream {
     let receives = stream.receive.iter().map(|(number, codec)| (*number, Codec::Video(*codec)));
     LegStream {
         receives: receives.collect(),
         pli: stream.feedback.pli,
         fir: stream.feedback.fir,
         parameter_sets: stream.parameter_sets.clone(),
+        dtls: dtls_keys(&stream.transport, certificate),
         ..plain_stream(&stream.transport, Codec::Video(stream.codec), stream.payload_type)
     }
+}
+
+fn dtls_keys(transport: &Transport, certificate: Option<&Arc<Certificate>>) -> Option<DtlsKeys> {
+    let (agreed, certificate) = transport.dtls.as_ref().zip(certificate)?;
+    Some(DtlsKeys {
+        certificate: certificate.clone(),
+        active: agreed.active,
+        hash: agreed.hash,
+        digests: agreed.digests.clone(),
+    })
 }
 
 fn plain_stream(transport: &Transport, codec: Codec, payload_type: u8) -> LegStream {
@@ -436,6 +507,11 @@ fn plain_stream(transport: &Transport, codec: Codec, payload_type: u8) -> LegStr
             local: it.local.key_and_salt().to_vec(),
             remote: it.remote.key_and_salt().to_vec(),
         }),
+        dtls: None,
+        ice: transport
+            .ice
+            .as_ref()
+            .map(|it| IceKeys { local: it.local.clone(), remote: it.remote.clone() }),
         codec,
         payload_type,
         receives: Vec::new(),

@@ -280,10 +280,24 @@ impl CallHandle {
     /// # Errors
     /// [`CallErrorKind::TimedOut`]; the call is over nevertheless.
     pub async fn bye(&self) -> Result<(), CallError> {
+        self.hang_up(None).await
+    }
+
+    /// Hangs up as [`Self::bye`] does, and tells why in the BYE (RFC 3326): the session that was
+    /// agreed on cannot be had. `why` is shown to people, and has no quotes in it.
+    ///
+    /// # Errors
+    /// As [`Self::bye`].
+    pub async fn bye_since(&self, why: &str) -> Result<(), CallError> {
+        let status = Status::NOT_ACCEPTABLE_HERE.code();
+        self.hang_up(Some(format!("SIP;cause={status};text=\"{why}\""))).await
+    }
+
+    async fn hang_up(&self, reason: Option<String>) -> Result<(), CallError> {
         let core = self.core.clone();
         let span = core.span.clone();
         // On its own: the request goes on when nobody waits any more.
-        let sent = tokio::spawn(async move { core.hang_up().await }.instrument(span));
+        let sent = tokio::spawn(async move { core.hang_up(reason).await }.instrument(span));
         match tokio::time::timeout(ANSWER_WITHIN, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(self.error(CallErrorKind::TimedOut)),

@@ -290,8 +290,8 @@ impl CallCore {
         headers
     }
 
-    /// Ends the call by whatever its stage asks for.
-    pub(super) async fn hang_up(&self) {
+    /// Ends the call by whatever its stage asks for; a BYE tells the reason, as its header has it.
+    pub(super) async fn hang_up(&self, reason: Option<String>) {
         match self.stage() {
             Stage::Over => return self.finish(None),
             Stage::Early if self.dialog.role() == TransactionRole::Client => return self.cancel(),
@@ -301,9 +301,10 @@ impl CallCore {
                     debug!(parent: &self.span, %error, "refusal not sent");
                 }
             }
-            Stage::Confirmed => self.say_bye().await,
+            Stage::Confirmed => self.say_bye(reason).await,
             Stage::Answered => {
-                if let Err(error) = self.dialog.bye().await {
+                let headers = reason.map(|it| vec![Header::Reason(it.into())]);
+                if let Err(error) = self.dialog.bye_with_headers(headers).await {
                     debug!(parent: &self.span, %error, "BYE failed; the call is over all the same");
                 }
             }
@@ -381,7 +382,7 @@ impl CallCore {
         // Without a runtime everything is going down, sockets included.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let core = self.clone();
-            runtime.spawn(async move { core.hang_up().await }.instrument(self.span.clone()));
+            runtime.spawn(async move { core.hang_up(None).await }.instrument(self.span.clone()));
         }
     }
 
@@ -607,7 +608,7 @@ impl CallCore {
             Some(Due::Expired) => {
                 info!(parent: &span, "the session was not refreshed");
                 self.finish(Some(CallEvent::TimedOut));
-                tokio::spawn(async move { self.say_bye().await }.instrument(span));
+                tokio::spawn(async move { self.say_bye(None).await }.instrument(span));
             }
             Some(Due::Refresh) => {
                 tokio::spawn(async move { self.refresh().await }.instrument(span));

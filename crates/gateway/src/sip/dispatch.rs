@@ -292,7 +292,7 @@ async fn reinvite(call: Arc<CallCore>, mut tx: Transaction) -> rsipstack::Result
         None => {
             debug!("a change of the session was not acknowledged");
             call.finish(Some(CallEvent::TimedOut));
-            call.say_bye().await;
+            call.say_bye(None).await;
             Ok(())
         }
     }

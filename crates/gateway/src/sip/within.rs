@@ -113,9 +113,10 @@ impl CallCore {
         request
     }
 
-    /// Ends an established call towards the peer.
-    pub(super) async fn say_bye(&self) {
-        match self.ask(Method::Bye, Vec::new(), Vec::new()).await {
+    /// Ends an established call towards the peer, for the reason that the header has (RFC 3326).
+    pub(super) async fn say_bye(&self, reason: Option<String>) {
+        let headers = reason.map(|it| Header::Reason(it.into())).into_iter().collect();
+        match self.ask(Method::Bye, headers, Vec::new()).await {
             Ok(response) if response.status_code.code() < 300 => {}
             Ok(response) => {
                 let status = response.status_code.code();

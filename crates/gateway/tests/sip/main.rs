@@ -15,6 +15,7 @@ mod handed_on;
 mod hostile;
 mod house;
 mod kept;
+mod keyed;
 mod limits;
 mod lobby;
 mod names;

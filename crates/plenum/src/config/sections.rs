@@ -124,10 +124,10 @@ section! {
         /// Whether hosts steer the cameras of room systems that offer it (H.224, H.281).
         cameras: bool = true;
         /// "allowed": media is encrypted where the room system can; "required": calls without
-        /// encryption are refused.
+        /// encryption are refused. Its keys are in the SDP or made by DTLS, as the room system offers.
         srtp: Srtp = Srtp::Allowed;
-        /// Whether media keys may be offered and taken over UDP and TCP, where anybody on the way
-        /// can read them.
+        /// Whether media keys in the SDP may be offered and taken over UDP and TCP, where anybody on
+        /// the way can read them. Keys by DTLS are taken over these as well.
         keys_over_cleartext: bool = false, dev true;
         /// How others are arranged in the picture of a room system where its meeting does not say:
         /// "grid", all alike, or "speaker", a shared screen or whoever speaks large above a strip.

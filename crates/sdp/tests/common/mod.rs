@@ -31,6 +31,7 @@ pub fn local() -> LocalMedia {
         sharing: None,
         srtp: LocalSrtp::new(SrtpPolicy::Optional, true),
         rtcp_mux: true,
+        ice: None,
     }
 }
 

@@ -13,7 +13,7 @@ use super::leg_figures::LegFigures;
 use super::untouched::Untouched;
 use crate::command::{CloseReason, Command, LegPath, Origin, PeerEvent, PeerEvents};
 use crate::core::SinkId;
-use crate::transport::plain::{Leg, LegCounters, LegMedia, LegOut, LegPort};
+use crate::transport::plain::{HandshakeError, Leg, LegCounters, LegMedia, LegOut, LegPort};
 
 /// Packets that one reading takes out of one lane: a lane that is filled faster than this is not
 /// followed, its packets are dropped where it is full.
@@ -347,18 +347,18 @@ impl Shard {
             }
             self.timeouts.insert((timeout, peer));
         }
-        let mut silent = false;
+        let mut closed = None;
         for taken in taken {
             match taken {
                 Taken::BeginsAnew(kind) => self.leg_begins_anew(peer, kind, now),
                 Taken::Packet(kind, packet, codec) => self.leg_packet(peer, kind, &packet, codec),
-                Taken::Event(PeerEvent::Closed(_)) => silent = true,
+                Taken::Event(PeerEvent::Closed(reason)) => closed = Some(reason),
                 Taken::Event(PeerEvent::LegNeedsKeyFrame) if self.ask_untouched(peer, now) => {}
                 Taken::Event(event) => self.leg_event(peer, event),
             }
         }
-        if silent {
-            self.remove_peer(peer, CloseReason::Lost, now);
+        if let Some(reason) = closed {
+            self.remove_peer(peer, reason, now);
         }
     }
 
@@ -460,5 +460,9 @@ impl LegOut for Polled<'_> {
 
     fn silent(&mut self) {
         self.taken.push(Taken::Event(PeerEvent::Closed(CloseReason::Lost)));
+    }
+
+    fn unkeyed(&mut self, reason: HandshakeError) {
+        self.taken.push(Taken::Event(PeerEvent::Closed(CloseReason::Unkeyed(reason))));
     }
 }

@@ -3,8 +3,10 @@
 //! [`Leg`] is sans-IO: datagrams, packets and time go in, [`LegOut`] comes out of [`Leg::poll`].
 //! It has four ports of ours, two of them for RTCP; sound and picture are never bundled.
 
+mod dtls;
 mod egress;
 mod fit;
+mod ice;
 mod ingress;
 mod latch;
 mod numbering;
@@ -28,8 +30,10 @@ use types::{AudioCodec, Codec, MediaKind, VideoCodec};
 
 use crate::command::LegPath;
 
+pub use dtls::{Certificate, DtlsKeys, HandshakeError, NoCertificate};
 pub(crate) use fit::Fit;
 pub use fit::PictureLimits;
+pub use ice::IceKeys;
 use reports::PeerClock;
 use stream::{Ciphers, Stream};
 
@@ -109,8 +113,13 @@ pub struct LegStream {
     pub send: bool,
     /// The peer may send.
     pub receive: bool,
-    /// SDES keys; `None` is plain RTP.
+    /// SDES keys; without them and without `dtls` all is plain RTP.
     pub srtp: Option<SrtpKeys>,
+    /// The keys are made by a handshake, and nothing passes before; needs `rtcp_mux`.
+    pub dtls: Option<DtlsKeys>,
+    /// The peer checks the way, and media go where it wants them; needs `rtcp_mux`. The addresses
+    /// above are of no use then.
+    pub ice: Option<IceKeys>,
     /// What we send.
     pub codec: Codec,
     /// Its payload type, 0..=127.
@@ -127,7 +136,7 @@ pub struct LegStream {
     pub parameter_sets: Vec<Vec<u8>>,
 }
 
-/// The SDES keys of both directions (RFC 4568).
+/// The keys of both directions, by SDES (RFC 4568) or a handshake.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SrtpKeys {
     /// The suite, one for both directions.
@@ -187,6 +196,8 @@ pub trait LegOut {
     fn path(&mut self, news: LegPath);
     /// Nothing was heard for 30 s of a peer that may send. Said once for each such silence.
     fn silent(&mut self);
+    /// A stream that was agreed on has no keys and will have none.
+    fn unkeyed(&mut self, reason: HandshakeError);
 }
 
 /// What happened to both streams of a leg since it began.
@@ -288,6 +299,7 @@ enum Event {
     Forwardable(bool),
     Path(LegPath),
     Silent,
+    Unkeyed(HandshakeError),
 }
 
 impl Event {
@@ -304,6 +316,7 @@ impl Event {
             Self::Forwardable(yes) => out.forwardable(yes),
             Self::Path(news) => out.path(news),
             Self::Silent => out.silent(),
+            Self::Unkeyed(reason) => out.unkeyed(reason),
         }
     }
 }
@@ -367,11 +380,10 @@ impl Leg {
     /// [`SrtpError`]; then nothing has changed.
     pub fn update(&mut self, media: LegMedia, now: Instant) -> Result<(), SrtpError> {
         let LegMedia { audio, video } = media;
-        let keys = |stream: &Option<LegStream>| stream.as_ref().and_then(|it| it.srtp.clone());
-        let audio_ciphers = Ciphers::changed(&self.audio, keys(&audio).as_ref())?;
-        let video_ciphers = Ciphers::changed(&self.video, keys(&video).as_ref())?;
-        self.audio.update(audio, audio_ciphers);
-        self.video.update(video, video_ciphers);
+        let audio_ciphers = Ciphers::changed(&self.audio, audio.as_ref())?;
+        let video_ciphers = Ciphers::changed(&self.video, video.as_ref())?;
+        self.audio.update(audio, audio_ciphers, now);
+        self.video.update(video, video_ciphers, now);
         self.shared.heard = now;
         self.said_silent = false;
         Ok(())

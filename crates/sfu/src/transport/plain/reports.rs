@@ -202,6 +202,9 @@ impl Stream {
 
     /// Our port and the peer's address for RTCP.
     pub(super) fn rtcp_path(&self) -> Option<(LegPort, std::net::SocketAddr)> {
+        if !self.is_open() {
+            return None;
+        }
         if self.agreed()?.rtcp_mux {
             Some((LegPort::rtp(self.kind), self.rtp.destination()?))
         } else {

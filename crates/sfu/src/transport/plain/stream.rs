@@ -10,7 +10,9 @@ use rtp::rtcp;
 use rtp::srtp::{Srtp, SrtpError, Suite};
 use types::MediaKind;
 
+use super::dtls::{Association, HandshakeError, Made, is_dtls};
 use super::egress::Egress;
+use super::ice::is_stun;
 use super::ingress::{Format, Ingress, Refusal, Taken};
 use super::latch::Latch;
 use super::pacer::{Pace, Pacer};
@@ -29,6 +31,8 @@ pub struct Stream {
     pub rtp: Latch,
     pub rtcp: Latch,
     pub ciphers: Ciphers,
+    /// Who makes the ciphers' keys, where the SDP has none.
+    keying: Option<Association>,
     pub ingress: Ingress,
     pub egress: Egress,
     pub next_report: Instant,
@@ -80,12 +84,32 @@ pub struct ChangedCiphers {
 
 impl Ciphers {
     /// What changes of a stream's contexts under these keys.
-    pub fn changed(stream: &Stream, keys: Option<&SrtpKeys>) -> Result<ChangedCiphers, SrtpError> {
-        let Self { local, remote } = &stream.ciphers;
+    pub fn changed(
+        stream: &Stream,
+        agreed: Option<&LegStream>,
+    ) -> Result<ChangedCiphers, SrtpError> {
+        match agreed {
+            // Those that there are stay until the handshake gives others.
+            Some(LegStream { dtls: Some(_), .. }) => Ok(ChangedCiphers::default()),
+            _ => stream.ciphers.changed_to(agreed.and_then(|it| it.srtp.as_ref())),
+        }
+    }
+
+    fn changed_to(&self, keys: Option<&SrtpKeys>) -> Result<ChangedCiphers, SrtpError> {
+        let Self { local, remote } = self;
         Ok(ChangedCiphers {
             local: local.changed(keys.map(|it| (it.suite, it.local.as_slice())))?,
             remote: remote.changed(keys.map(|it| (it.suite, it.remote.as_slice())))?,
         })
+    }
+
+    fn change(&mut self, changed: ChangedCiphers) {
+        if let Some(local) = changed.local {
+            self.local = local;
+        }
+        if let Some(remote) = changed.remote {
+            self.remote = remote;
+        }
     }
 
     pub fn protect_rtcp(&mut self, plain: Vec<u8>) -> Result<Vec<u8>, SrtpError> {
@@ -144,6 +168,7 @@ impl Stream {
             rtp: Latch::default(),
             rtcp: Latch::default(),
             ciphers: Ciphers::default(),
+            keying: None,
             ingress: Ingress::new(kind),
             egress,
             next_report: now + FIRST_REPORT,
@@ -157,16 +182,19 @@ impl Stream {
         }
     }
 
-    pub fn update(&mut self, agreed: Option<LegStream>, ciphers: ChangedCiphers) {
-        if let Some(local) = ciphers.local {
-            self.ciphers.local = local;
-        }
-        if let Some(remote) = ciphers.remote {
-            self.ciphers.remote = remote;
-        }
+    pub fn update(&mut self, agreed: Option<LegStream>, ciphers: ChangedCiphers, now: Instant) {
+        self.ciphers.change(ciphers);
+        self.keying = agreed.as_ref().and_then(|new| {
+            let dtls = new.dtls.as_ref()?;
+            // Where the peer does ICE its address is nothing that was agreed on.
+            let told = new.remote_rtp.filter(|_| new.ice.is_none());
+            let before = self.keying.take_if(|it| it.is_still(dtls, told));
+            Some(before.unwrap_or_else(|| Association::new(dtls.clone(), told, now)))
+        });
         let before = self.agreed.take();
         if let Some(new) = &agreed {
             self.rtp.tell(new.remote_rtp);
+            self.rtp.check_by(new.ice.as_ref());
             self.rtcp.tell(new.remote_rtcp.filter(|_| !new.rtcp_mux));
             if before.as_ref().is_none_or(|old| old.codec != new.codec) {
                 self.egress.change_codec(new.codec.clock_rate());
@@ -200,6 +228,18 @@ impl Stream {
         let Some(agreed) = &self.agreed else {
             return self.discard(Reason::Stranger);
         };
+        if !port.is_rtcp() && agreed.ice.is_some() && is_stun(contents) {
+            let Some(answer) = self.rtp.answer(source, contents) else {
+                return self.discard(Reason::Stranger);
+            };
+            return shared.push(Event::Transmit(port, source, answer));
+        }
+        if !port.is_rtcp() && self.keying.is_some() && is_dtls(contents) {
+            return self.receive_handshake(source, contents, now, shared);
+        }
+        if !self.is_open() {
+            return self.discard(Reason::Forged);
+        }
         let taken = match (port.is_rtcp(), agreed.rtcp_mux) {
             (true, true) => Err(Reason::Stranger),
             (true, false) => self.receive_rtcp(false, source, contents, now, shared),
@@ -212,6 +252,53 @@ impl Stream {
             Ok(()) => true,
             Err(reason) => self.discard(reason),
         }
+    }
+
+    /// Takes a record of the handshake. Whether it was of somebody who may be the peer.
+    fn receive_handshake(
+        &mut self,
+        source: SocketAddr,
+        record: &[u8],
+        now: Instant,
+        shared: &mut Shared,
+    ) -> bool {
+        let trusted = self.rtp.vouches_for(source);
+        let admitted = self.keying.as_mut().filter(|_| self.rtp.admits(source));
+        match admitted.and_then(|it| it.receive(source, trusted, record, now)) {
+            Some(made) => {
+                self.take_keys(made, shared);
+                true
+            }
+            None => self.discard(Reason::Stranger),
+        }
+    }
+
+    fn take_keys(&mut self, made: Made, shared: &mut Shared) {
+        for (destination, record) in made.transmits {
+            shared.push(Event::Transmit(LegPort::rtp(self.kind), destination, record));
+        }
+        if let Some(reason) = made.failed {
+            shared.push(Event::Unkeyed(reason));
+        }
+        let Some((keys, source)) = made.keys else { return };
+        match self.ciphers.changed_to(Some(&keys)) {
+            Ok(changed) => self.ciphers.change(changed),
+            Err(error) => {
+                tracing::error!(%error, "the keys of a handshake cannot be used");
+                shared.push(Event::Unkeyed(HandshakeError::Failed));
+                return;
+            }
+        }
+        self.rtp.learn(source);
+        // Whatever the encoder made before went nowhere.
+        if self.kind == MediaKind::Video && self.agreed.as_ref().is_some_and(|it| it.send) {
+            self.wanted_of_us.ask();
+        }
+    }
+
+    /// Whether anything but a handshake may pass.
+    pub fn is_open(&self) -> bool {
+        self.keying.as_ref().is_none_or(Association::is_keyed)
     }
 
     fn receive_rtp(
@@ -290,7 +377,7 @@ impl Stream {
     }
 
     pub fn send(&mut self, packet: &MediaPacket, now: Instant, shared: &mut Shared) {
-        let agreed = self.agreed.as_ref().filter(|it| it.send);
+        let agreed = self.agreed.as_ref().filter(|it| it.send && self.is_open());
         let agreed = agreed.filter(|it| it.codec.number() == packet.format);
         let (Some(agreed), Some(destination)) = (agreed, self.rtp.destination()) else {
             self.egress.unsent += 1;
@@ -316,6 +403,10 @@ impl Stream {
     }
 
     pub fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        if let Some(keying) = &mut self.keying {
+            let made = keying.handle_timeout(self.rtp.destination(), now);
+            self.take_keys(made, shared);
+        }
         if self.wanted_of_us.take(now) {
             shared.push(Event::KeyFrameWanted);
         }
@@ -338,7 +429,8 @@ impl Stream {
         let report = self.is_agreed().then_some(self.next_report);
         let asked = if self.can_ask() { self.wanted_of_peer.next() } else { None };
         let unanswered = self.unanswered.map(|asked| asked + ANSWERS_WITHIN);
-        [report, asked, unanswered, self.wanted_of_us.next()].into_iter().flatten().min()
+        let keying = self.keying.as_ref().and_then(Association::timeout);
+        [report, asked, unanswered, self.wanted_of_us.next(), keying].into_iter().flatten().min()
     }
 
     fn hear(&mut self, deaf: bool, shared: &mut Shared) {
@@ -383,7 +475,7 @@ impl Stream {
 
     /// A request by RTCP names the peer's source: it waits until that is known.
     fn can_ask(&self) -> bool {
-        self.receives() && (self.by_signalling() || self.ingress.ssrc().is_some())
+        self.receives() && self.is_open() && (self.by_signalling() || self.ingress.ssrc().is_some())
     }
 
     /// Counts a datagram that was dropped. Always `false`: it was not the peer's.

@@ -1,5 +1,7 @@
 //! Two legs talk to each other, or a hand-made peer to one; all in virtual time.
 
+mod checks;
+mod handshake;
 mod path;
 mod pictures;
 pub mod support;
@@ -7,6 +9,8 @@ mod trust;
 
 use rtp::payload::audio::Tone;
 use rtp::rtcp::{CompoundBuilder, NtpTime, Rtcp, SenderInfo};
+
+use std::sync::Arc;
 
 use super::*;
 use support::*;

@@ -38,6 +38,8 @@ fn stream(kind: MediaKind, remote: u8) -> LegStream {
         send: true,
         receive: true,
         srtp: None,
+        dtls: None,
+        ice: None,
         codec: codec(kind),
         payload_type,
         receives: vec![(payload_type, codec(kind))],
@@ -94,6 +96,7 @@ pub struct Got {
     pub signalling: usize,
     pub tones: Vec<Tone>,
     pub forwardable: Vec<bool>,
+    pub unkeyed: Vec<HandshakeError>,
     pub silent: usize,
     pub path: Vec<LegPath>,
     /// How many packets of all came before each new beginning.
@@ -156,6 +159,10 @@ impl LegOut for Got {
 
     fn silent(&mut self) {
         self.silent += 1;
+    }
+
+    fn unkeyed(&mut self, reason: HandshakeError) {
+        self.unkeyed.push(reason);
     }
 }
 
