@@ -191,7 +191,7 @@ impl Association {
             // Whatever comes of it is drained before the next.
             handshake.dtls.handle_packet(record)
         });
-        Some(self.drain(taken.is_ok()))
+        Some(self.drain(taken))
     }
 
     /// Lets time pass. `destination`: where the peer is thought to be.
@@ -209,7 +209,7 @@ impl Association {
         }
         if let Some(handshake) = self.handshake.as_mut().filter(|it| it.timeout <= now) {
             let taken = handshake.dtls.handle_timeout(now);
-            made = self.drain(taken.is_ok());
+            made = self.drain(taken);
         }
         made
     }
@@ -239,7 +239,7 @@ impl Association {
     }
 
     /// What the handshake gives; it is thrown away where it has failed.
-    fn drain(&mut self, taken: bool) -> Made {
+    fn drain(&mut self, taken: Result<(), dimpl::Error>) -> Made {
         let mut made = Made::default();
         let Some(handshake) = &mut self.handshake else { return made };
         let mut keys = None;
@@ -283,7 +283,8 @@ impl Association {
             self.deadline = None;
             made.keys = Some((keys, with));
         }
-        if !taken {
+        if let Err(error) = taken {
+            tracing::info!(%with, %error, "a DTLS handshake failed");
             self.handshake = None;
             if self.fault == HandshakeError::Absent {
                 self.fault = HandshakeError::Failed;
