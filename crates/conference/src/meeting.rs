@@ -485,7 +485,8 @@ impl Meeting {
             if !self.bridge.is_at_work() {
                 return;
             }
-            let commands = self.bridge.follow(&self.room.participants());
+            let browsers = self.adapters.values().any(|it| it.reads_news);
+            let commands = self.bridge.follow(&self.room.participants(), browsers);
             if commands.is_empty() {
                 return;
             }

@@ -186,3 +186,30 @@ fn a_second_room_with_the_same_view_costs_no_second_encode() {
     assert!(for_two.0.abs_diff(for_one.0) <= 2, "{for_one:?} pictures and sounds, {for_two:?}");
     assert!(for_two.1.abs_diff(for_one.1) <= 2, "{for_one:?} pictures and sounds, {for_two:?}");
 }
+
+#[test]
+fn rooms_among_themselves_cost_no_encode_for_browsers_until_one_comes() {
+    let mut world = World::new(18);
+    let hall = world.room("hall").shows(GREEN);
+    let den = world.room("den").shows(BLUE);
+    hall.calls(&mut world);
+    den.calls(&mut world);
+    world.until(seconds(5), || hall.hears(BLUE) && den.hears(GREEN));
+    let encoded = |world: &mut World| {
+        let before = world.mixing().audio_encoded;
+        world.pass(seconds(2));
+        world.mixing().audio_encoded - before
+    };
+    // A mix for each, of which a packet lasts 20 ms.
+    let alone = encoded(&mut world);
+    assert!(alone.abs_diff(200) <= 4, "{alone} packets for two rooms");
+    let anna = world.browser("anna");
+    anna.joins(&mut world);
+    world.until(seconds(2), || anna.hears(GREEN) && anna.hears(BLUE));
+    let watched = encoded(&mut world);
+    assert!(watched.abs_diff(400) <= 8, "{watched} packets for two rooms and a browser");
+    anna.leaves();
+    world.pass(ms(100));
+    let again = encoded(&mut world);
+    assert!(again.abs_diff(200) <= 4, "{again} packets for two rooms again");
+}

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use types::{AudioCodec, Codec, LegLayout, MediaKind, PeerId, TrackId, VideoCodec};
 
 use super::rate::Rate;
-use super::source::{VIDEO_LANE, is_screen, of_peer, of_track};
+use super::source::{VIDEO_LANE, Wiring, is_screen, of_peer, of_track};
 use crate::leg::Keys;
 
 /// Packets of sound in a lane to a shard.
@@ -470,8 +470,8 @@ impl Leg {
     pub(super) fn follow(
         &mut self,
         me: &ParticipantView,
-        bridge: &Bridge,
-        shard: &ShardHandle,
+        browsers: bool,
+        Wiring { bridge, shard }: &Wiring<'_>,
         commands: &mut Vec<Command>,
     ) {
         if let Some(layout) = me.layout().filter(|_| self.content.is_none()) {
@@ -479,7 +479,10 @@ impl Leg {
         }
         for track in me.tracks.iter().filter(|it| self.brings(it)).collect::<Vec<_>>() {
             match track.kind {
-                MediaKind::Audio => self.follow_audio(track.id, bridge, shard, commands),
+                MediaKind::Audio if browsers => {
+                    self.follow_audio(track.id, bridge, shard, commands);
+                }
+                MediaKind::Audio => self.end_transcoded_audio(bridge),
                 MediaKind::Video => self.follow_video(track.id, bridge, shard, commands),
             }
         }
@@ -527,6 +530,14 @@ impl Leg {
         bridge.add_audio_transcode(of_peer(self.peer), self.audio_transcode, options, tx);
         shard.send(sfu::Command::SetOrigin { track: public, origin: Origin::Lane(rx) });
         commands.push(Command::TrackFlows { track: public, mime: opus.mime().to_owned() });
+    }
+
+    /// Nobody is there for whom its voice would be encoded anew: rooms hear it in their mix. (A
+    /// picture is made all the same: one that begins late might wait for a key frame for ever.)
+    fn end_transcoded_audio(&mut self, bridge: &Bridge) {
+        if self.audio_path.take().is_some() {
+            bridge.remove_sink(self.audio_transcode);
+        }
     }
 
     fn follow_video(

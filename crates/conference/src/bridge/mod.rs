@@ -148,9 +148,10 @@ impl MeetingBridge {
         self.at_work.is_some()
     }
 
-    /// Brings everything in line with who is there, in the order of their peers. What the rules have
-    /// to hear comes back.
-    pub(crate) fn follow(&mut self, roster: &[ParticipantView]) -> Vec<Command> {
+    /// Brings everything in line with who is there, in the order of their peers. `browsers`: somebody
+    /// is there, shown or hidden, who takes tracks and not what is composed and mixed. What the rules
+    /// have to hear comes back.
+    pub(crate) fn follow(&mut self, roster: &[ParticipantView], browsers: bool) -> Vec<Command> {
         let Some(at_work) = &mut self.at_work else { return Vec::new() };
         let AtWork { bridge, sources, legs, .. } = at_work;
         let wiring = Wiring { bridge, shard: &self.shard };
@@ -176,7 +177,7 @@ impl MeetingBridge {
         for leg in legs.values_mut() {
             let owner = leg.owner();
             if let Some(me) = of(roster, owner) {
-                leg.follow(me, bridge, &self.shard, &mut commands);
+                leg.follow(me, browsers, &wiring, &mut commands);
             }
         }
         let screen = source::screen(&wanted);
