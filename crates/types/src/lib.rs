@@ -21,6 +21,6 @@ pub use id::{
 };
 pub use layout::{LegLayout, LegLayoutError};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
-pub use network::client_network;
+pub use network::{client_network, could_reach};
 pub use srtp::{FingerprintHash, SrtpSuite};
 pub use time::Timestamp;

@@ -1,5 +1,6 @@
 //! What a leg's SDP comes to: our side of it, and the media planes' words for what was agreed.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,15 +8,15 @@ use conference::telephony::{self, Trunk};
 use conference::{Conference, Leg, LegAudio, LegContent, LegFormat, LegSeat, Sharing};
 use mcu::VideoFormat;
 use sdp::{
-    AudioStream, Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia, LocalPorts, LocalSharing,
-    LocalSrtp, LocalVideo, Negotiated, NegotiationError, ParseError, SrtpPolicy, Transport,
-    VideoCap, VideoStream,
+    AudioStream, FloorTransport, Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia,
+    LocalPorts, LocalSharing, LocalSrtp, LocalVideo, Negotiated, NegotiationError, ParseError,
+    SrtpPolicy, Transport, VideoCap, VideoStream,
 };
 use sfu::transport::plain::{
     Certificate, DtlsKeys, IceKeys, LegMedia, LegStream, NoCertificate, SrtpKeys,
 };
 use tokio::net::UdpSocket;
-use types::{Bandwidth, Codec, IceCredentials, LegLayout, VideoCodec};
+use types::{Bandwidth, Codec, IceCredentials, LegLayout, VideoCodec, could_reach};
 
 use super::camera::Camera;
 use super::floor::{Floor, FloorEvent};
@@ -91,6 +92,8 @@ pub(super) struct Session {
     listened: bool,
     floor: Option<Floor>,
     conference: Conference,
+    /// Who called us from where; `None`: it was called from here.
+    caller: Option<IpAddr>,
     /// Whether its camera may be steered, and the port for that, where it offered it.
     cameras: bool,
     camera: Option<Arc<UdpSocket>>,
@@ -124,7 +127,7 @@ impl Session {
     /// what the trunk does; the less counts.
     pub(super) fn new(
         seat: &mut LegSeat,
-        address: std::net::IpAddr,
+        address: IpAddr,
         rules: &MediaRules,
         secure: bool,
         bandwidth: [Option<Bandwidth>; 2],
@@ -148,12 +151,34 @@ impl Session {
             listened: false,
             floor: None,
             conference: seat.conference().clone(),
+            caller: None,
             cameras: rules.cameras,
             camera: None,
             certificate: None,
         };
         session.sit(seat, rules, bandwidth);
         session
+    }
+
+    /// It is a call of somebody at this address.
+    pub(super) fn is_called_from(&mut self, source: IpAddr) {
+        self.caller = Some(source);
+    }
+
+    /// Where a caller names an address that it could not reach itself, no connection is opened there:
+    /// we are nobody's way into a network.
+    fn within_reach(&self, floor: sdp::Floor) -> sdp::Floor {
+        let ours_to_open = floor.transport == FloorTransport::Tcp { active: true };
+        let barred = |at: &SocketAddr| {
+            ours_to_open && self.caller.is_some_and(|from| !could_reach(from, at.ip()))
+        };
+        let remote = floor.remote.filter(|at| !barred(at));
+        if remote != floor.remote {
+            tracing::info!(
+                "a second picture has no floor: its address is out of its caller's reach"
+            );
+        }
+        sdp::Floor { remote, ..floor }
     }
 
     /// Takes another seat; the next offer tells the peer.
@@ -262,7 +287,7 @@ impl Session {
     }
 
     /// Turns to another peer, before anything was agreed with the one before.
-    pub(super) fn aim(&mut self, address: std::net::IpAddr, rules: &MediaRules, secure: bool) {
+    pub(super) fn aim(&mut self, address: IpAddr, rules: &MediaRules, secure: bool) {
         self.local.address = address;
         let keys_allowed = secure || rules.keys_over_cleartext;
         self.local.srtp = LocalSrtp::new(rules.srtp, keys_allowed);
@@ -398,6 +423,7 @@ impl Session {
         }
         let sharing = negotiated.sharing.as_ref();
         let agreed = sharing.map(|it| it.floor).or(negotiated.floor);
+        let agreed = agreed.map(|it| self.within_reach(it));
         let open = self.floor.as_mut().is_some_and(|floor| floor.agree(agreed));
         let bitrate = self.local.sharing.as_ref().map(|it| it.video.bitrate);
         let content = sharing.map(|it| &it.video).map(|stream| LegContent {

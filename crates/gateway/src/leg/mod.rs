@@ -253,6 +253,7 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
         seat.add_content();
     }
     let mut session = Session::new(&mut seat, address, &rules, call.secure, bandwidth);
+    session.is_called_from(source);
     let mut caller = Caller::of(call, role, layout, rule);
     let media = match call.offer.take() {
         Some(offer) => {
