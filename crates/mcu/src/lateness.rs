@@ -8,9 +8,16 @@ use crate::types::count;
 /// Upper bounds of the classes, in µs; what is later yet has a class of its own.
 const BOUNDS: [u64; 9] = [500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 
-/// Ticks by how long after they were due their last mix was made.
+/// Ticks by how late they were.
 #[derive(Debug, Default)]
 pub(crate) struct Lateness([AtomicU64; BOUNDS.len() + 1]);
+
+/// How late rounds of mixing were begun, and how long after they were due everybody's mix was made.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    pub(crate) begun: Lateness,
+    pub(crate) done: Lateness,
+}
 
 impl Lateness {
     pub(crate) fn note(&self, late: Duration) {

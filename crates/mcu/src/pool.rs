@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::audio::{AudioBridge, TICK};
 use crate::bridge::Bridge;
-use crate::lateness::Lateness;
+use crate::lateness::Rounds;
 use crate::scheduler::Scheduler;
 use crate::types::{BridgeStats, Counters, Events, Totals};
 
@@ -35,7 +35,7 @@ pub struct Mcu {
     epoch: Instant,
     new_audio: Sender<AudioBridge>,
     totals: Mutex<Totals>,
-    lateness: Arc<Lateness>,
+    rounds: Arc<Rounds>,
     driver: Driver,
 }
 
@@ -57,8 +57,8 @@ impl Mcu {
         let stop = Arc::new(AtomicBool::new(false));
         let epoch = Instant::now();
         let mut threads = Vec::with_capacity(workers + 1);
-        let lateness = Arc::<Lateness>::default();
-        let (stopped, noted) = (stop.clone(), lateness.clone());
+        let rounds = Arc::<Rounds>::default();
+        let (stopped, noted) = (stop.clone(), rounds.clone());
         threads.push(
             thread::Builder::new()
                 .name("mcu-audio".into())
@@ -74,7 +74,7 @@ impl Mcu {
         }
         let totals = Mutex::default();
         let driver = Driver::Threads { stop, threads };
-        Ok(Self { scheduler, epoch, new_audio, totals, lateness, driver })
+        Ok(Self { scheduler, epoch, new_audio, totals, rounds, driver })
     }
 
     /// An mcu without threads, in virtual time from `start` on: [`Self::advance`] does the work.
@@ -92,7 +92,7 @@ impl Mcu {
             epoch: start,
             new_audio,
             totals: Mutex::default(),
-            lateness: Arc::default(),
+            rounds: Arc::default(),
             driver: Driver::Inline(Mutex::new(inline)),
         }
     }
@@ -119,10 +119,15 @@ impl Mcu {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).sum()
     }
 
-    /// How many rounds of mixing were done within so long after they were due, everybody's mix made;
-    /// without a bound: all of them. In virtual time none is counted.
+    /// How many rounds of mixing were begun within so long after they were due; without a bound: all
+    /// of them. In virtual time none is counted.
+    pub fn sound_begun_within(&self) -> Vec<(Option<Duration>, u64)> {
+        self.rounds.begun.at_most()
+    }
+
+    /// The same of when everybody's mix was made.
     pub fn sound_done_within(&self) -> Vec<(Option<Duration>, u64)> {
-        self.lateness.at_most()
+        self.rounds.done.at_most()
     }
 
     /// How many different pictures are composed and encoded now, whoever watches them.
@@ -175,12 +180,7 @@ fn tick_time(epoch: Instant, tick: u64) -> Instant {
     epoch + Duration::from_millis(TICK.as_millis() as u64 * tick)
 }
 
-fn audio_thread(
-    epoch: Instant,
-    new: &Receiver<AudioBridge>,
-    stop: &AtomicBool,
-    lateness: &Lateness,
-) {
+fn audio_thread(epoch: Instant, new: &Receiver<AudioBridge>, stop: &AtomicBool, rounds: &Rounds) {
     let mut bridges: Vec<AudioBridge> = Vec::new();
     let mut tick = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -204,8 +204,9 @@ fn audio_thread(
             }
         }
         let now = Instant::now();
+        rounds.begun.note(now.saturating_duration_since(due));
         bridges.retain_mut(|bridge| bridge.tick(tick, now));
-        lateness.note(due.elapsed());
+        rounds.done.note(due.elapsed());
         tick += 1;
     }
 }

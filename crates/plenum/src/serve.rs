@@ -287,18 +287,23 @@ async fn count(conference: Conference, gateway: Option<Arc<Gateway>>) {
         for (name, value) in conference.mcu().stats().named() {
             metrics::counter!(format!("plenum_mcu_{name}_total")).absolute(value);
         }
-        for (bound, rounds) in conference.mcu().sound_done_within() {
-            // As a histogram of Prometheus has it.
-            let bound = bound.map_or_else(|| "+Inf".to_owned(), |it| it.as_secs_f64().to_string());
-            metrics::counter!("plenum_mcu_sound_done_seconds_bucket", "le" => bound)
-                .absolute(rounds);
-        }
+        let mcu = conference.mcu();
+        count_rounds("plenum_mcu_sound_begun_seconds_bucket", mcu.sound_begun_within());
+        count_rounds("plenum_mcu_sound_done_seconds_bucket", mcu.sound_done_within());
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         metrics::gauge!("plenum_tasks").set(tasks as f64);
         metrics::gauge!("plenum_mcu_compositions").set(conference.mcu().compositions() as f64);
         if let Some(gateway) = &gateway {
             count_calls(&gateway.stats());
         }
+    }
+}
+
+/// As a histogram of Prometheus has it.
+fn count_rounds(name: &'static str, rounds: Vec<(Option<Duration>, u64)>) {
+    for (bound, rounds) in rounds {
+        let bound = bound.map_or_else(|| "+Inf".to_owned(), |it| it.as_secs_f64().to_string());
+        metrics::counter!(name, "le" => bound).absolute(rounds);
     }
 }
 
