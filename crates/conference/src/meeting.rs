@@ -269,6 +269,7 @@ pub(crate) fn start(
         linger: Linger::default(),
         was_joined: false,
         changed: false,
+        answers: Vec::new(),
         over: false,
     };
     tokio::spawn(meeting.run(inbox).instrument(span));
@@ -289,6 +290,8 @@ struct Adapter {
     reads_news: bool,
 }
 
+type Answer = Box<dyn FnOnce(&Meeting) + Send>;
+
 struct Meeting {
     id: MeetingId,
     clock: Clock,
@@ -307,6 +310,8 @@ struct Meeting {
     was_joined: bool,
     /// The bridge has to follow.
     changed: bool,
+    /// What is answered after that, in order.
+    answers: Vec<Answer>,
     over: bool,
 }
 
@@ -330,10 +335,15 @@ impl Meeting {
                     }
                 }
             }
+            if !self.over {
+                self.follow();
+            }
+            for answer in std::mem::take(&mut self.answers) {
+                answer(&self);
+            }
             if self.over {
                 break;
             }
-            self.follow();
             self.note_empty();
         }
         self.finish(EndCause::ServerStops);
@@ -344,7 +354,7 @@ impl Meeting {
     }
 
     /// Handles what has come. The bridge follows all of it at once, since each time costs as much as
-    /// there are participants.
+    /// there are participants; whoever asked is answered after that, and finds it done.
     fn handle_burst(
         &mut self,
         first: ActorMessage,
@@ -363,10 +373,12 @@ impl Meeting {
     fn handle(&mut self, message: ActorMessage) {
         match message {
             ActorMessage::Join { join, media, events, reply } => {
-                let _ = reply.send(self.join(*join, media, events));
+                let joined = self.join(*join, media, events);
+                self.answer(reply, |_| joined);
             }
             ActorMessage::Knock { knock, number, fate, reply } => {
-                let _ = reply.send(self.knock(knock, Waiter { number, fate }));
+                let heard = self.knock(knock, Waiter { number, fate });
+                self.answer(reply, |_| heard);
             }
             ActorMessage::StopWaiting { identity, number } => {
                 if self.waiting.get(&identity).is_some_and(|it| it.number == number) {
@@ -385,7 +397,7 @@ impl Meeting {
                 if let (Ok(()), Some(cause)) = (&done, end) {
                     self.finish(cause);
                 }
-                let _ = reply.send(done);
+                self.answer(reply, |_| done);
             }
             ActorMessage::Linger(linger) => self.linger = linger,
             ActorMessage::Leave { peer, reason } => {
@@ -406,14 +418,27 @@ impl Meeting {
                     let _ = self.execute(command);
                 }
             }
-            ActorMessage::Snapshot(reply) => {
-                let (meeting, participants) = (self.room.view(), self.room.participants());
-                let (linger, lobby) = (self.linger, self.room.lobby());
-                let networks = self.networks.clone();
-                let _ =
-                    reply.send(MeetingSnapshot { meeting, participants, linger, lobby, networks });
-            }
+            ActorMessage::Snapshot(reply) => self.answer(reply, Self::snapshot),
         }
+    }
+
+    /// Answers once the bridge has followed.
+    fn answer<T: Send + 'static>(
+        &mut self,
+        reply: oneshot::Sender<T>,
+        with: impl FnOnce(&Self) -> T + Send + 'static,
+    ) {
+        self.answers.push(Box::new(move |meeting| {
+            // Whoever does not wait any more misses nothing.
+            let _ = reply.send(with(meeting));
+        }));
+    }
+
+    fn snapshot(&self) -> MeetingSnapshot {
+        let (meeting, participants) = (self.room.view(), self.room.participants());
+        let (linger, lobby) = (self.linger, self.room.lobby());
+        let networks = self.networks.clone();
+        MeetingSnapshot { meeting, participants, linger, lobby, networks }
     }
 
     fn join(
