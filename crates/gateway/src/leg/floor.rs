@@ -10,6 +10,7 @@ use conference::Sharing;
 use sdp::FloorTransport;
 use sfu::driver::FloorSockets;
 
+use super::wait_until;
 use super::wire::{Arrived, Wire};
 
 /// A room system that asks more often than this is refused: each time is news for a whole meeting.
@@ -191,15 +192,9 @@ impl Floor {
     async fn wait(&mut self) {
         let Self { wire, agreed, .. } = self;
         let due = agreed.as_ref().and_then(|it| it.end.timeout());
-        let due = async {
-            match due {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         let arrived = tokio::select! {
             arrived = wire.receive() => Some(arrived),
-            () = due => None,
+            () = wait_until(due) => None,
         };
         let Some(Agreed { floor, end, lets_us }) = agreed else { return };
         let now = Instant::now();

@@ -16,7 +16,6 @@ use sfu::transport::plain::HandshakeError;
 use tokio_util::sync::CancellationToken;
 use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
 
-use super::Refused;
 use super::admission::{KeyEntry, Step};
 use super::camera::{Camera, Orders, Steered};
 use super::floor::FloorEvent;
@@ -24,6 +23,7 @@ use super::keys::{Way, Ways};
 use super::media::{Agreed, Session};
 use super::prompt::Prompt;
 use super::transfer::Inside;
+use super::{Refused, wait_until};
 use crate::gateway::Shared;
 use crate::sip::{
     Call, CallErrorKind, CallEvent, CallHandle, IncomingCall, ReOffer, Status, Target,
@@ -429,26 +429,7 @@ impl Line {
                 None => std::future::pending().await,
             }
         };
-        let deadline = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        let again = self.shown_again;
-        let again = async {
-            match again {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         let moves = self.camera.as_ref().and_then(Camera::deadline);
-        let moves = async {
-            match moves {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             event = self.call.next() => self.handle_call(event).await,
             event = self.leg.next_event() => self.handle_leg(event).await,
@@ -462,7 +443,7 @@ impl Line {
                 Some(Next::Over)
             }
             fate = settled => Some(Next::Settled(fate)),
-            () = again => {
+            () = wait_until(self.shown_again) => {
                 self.shown_again = None;
                 self.leg.needs_key_frame();
                 None
@@ -484,13 +465,13 @@ impl Line {
                 }
                 None
             }
-            () = moves => {
+            () = wait_until(moves) => {
                 if let Some(camera) = &mut self.camera {
                     camera.do_what_is_due(Instant::now()).await;
                 }
                 None
             }
-            () = deadline => None,
+            () = wait_until(deadline) => None,
         }
     }
 

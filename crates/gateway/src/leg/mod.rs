@@ -193,6 +193,14 @@ pub(crate) async fn answer(shared: Arc<Shared>, mut call: IncomingCall) {
     }
 }
 
+/// Waits until then; for ever where there is no time.
+async fn wait_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Whether `wait` came before `other`.
 async fn unless(wait: impl Future<Output = ()>, other: impl Future<Output = ()>) -> bool {
     tokio::select! {

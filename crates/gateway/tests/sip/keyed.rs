@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use rtp::lane::MediaPacket;
 use rtp::payload::audio::Tone;
@@ -30,6 +30,11 @@ fn offer(port: u16, attributes: &[&str]) -> String {
 /// A room system in a call, which begins the handshake.
 struct Room {
     peer: Peer,
+    media: Media,
+}
+
+/// Its side of the media.
+struct Media {
     socket: UdpSocket,
     server: SocketAddr,
     leg: Leg,
@@ -85,26 +90,35 @@ impl Room {
             hash: FingerprintHash::Sha256,
             digests: vec![line.fingerprints[0].digest.clone()],
         };
-        Self { peer, socket, server, leg: leg(keys, server), got: Got::default() }
+        let media = Media { socket, server, leg: leg(keys, server), got: Got::default() };
+        Self { peer, media }
     }
+}
 
+impl Media {
     /// Goes on until `done`.
     async fn until(&mut self, done: impl Fn(&Got) -> bool) {
-        let (mut buffer, end) = ([0; 2048], Instant::now() + PATIENCE);
+        let end = Instant::now() + PATIENCE;
         while !done(&self.got) {
             assert!(Instant::now() < end, "{} packets came", self.got.packets);
-            let next = self.leg.poll(Instant::now(), &mut self.got);
-            for record in self.got.transmits.drain(..) {
-                self.socket.send_to(&record, self.server).await.unwrap();
+            self.step().await;
+        }
+    }
+
+    /// Sends what is to be sent; then takes what comes, or does what is due.
+    async fn step(&mut self) {
+        let next = self.leg.poll(Instant::now(), &mut self.got);
+        for record in self.got.transmits.drain(..) {
+            self.socket.send_to(&record, self.server).await.unwrap();
+        }
+        let mut buffer = [0; 2048];
+        tokio::select! {
+            got = self.socket.recv_from(&mut buffer) => {
+                let (length, source) = got.unwrap();
+                let record = &buffer[..length];
+                self.leg.receive(LegPort::AudioRtp, source, record, Instant::now());
             }
-            tokio::select! {
-                got = self.socket.recv_from(&mut buffer) => {
-                    let (length, source) = got.unwrap();
-                    let record = &buffer[..length];
-                    self.leg.receive(LegPort::AudioRtp, source, record, Instant::now());
-                }
-                () = sleep_until(next.into()) => self.leg.handle_timeout(Instant::now()),
-            }
+            () = sleep_until(next.into()) => self.leg.handle_timeout(Instant::now()),
         }
     }
 }
@@ -150,11 +164,11 @@ async fn a_handshake_makes_the_keys_whatever_else_comes_to_its_port() {
     for length in 1..200_u8 {
         let mut garbage = vec![length; usize::from(length) * 6];
         garbage[0] = 22;
-        for socket in [&stranger, &room.socket] {
-            socket.send_to(&garbage, room.server).await.unwrap();
+        for socket in [&stranger, &room.media.socket] {
+            socket.send_to(&garbage, room.media.server).await.unwrap();
         }
     }
-    room.until(|got| got.packets > 20).await;
+    room.media.until(|got| got.packets > 20).await;
     room.peer.hang_up(2).await;
 }
 
@@ -164,22 +178,10 @@ async fn a_certificate_that_was_not_told_of_ends_the_call_and_the_bye_says_why()
     let [told, has] = [(); 2].map(|()| Certificate::generate().unwrap());
     let mut room = Room::calls(&house, &told, &has).await;
     let bye = timeout(PATIENCE, async {
-        // The peer's socket for SIP is another: its media go on meanwhile.
-        let peer = &room.peer;
-        let (leg, got, socket, server) = (&mut room.leg, &mut room.got, &room.socket, room.server);
-        let mut buffer = [0; 2048];
         loop {
-            leg.poll(Instant::now(), got);
-            for record in got.transmits.drain(..) {
-                socket.send_to(&record, server).await.unwrap();
-            }
             tokio::select! {
-                bye = peer.next_request() => return bye,
-                received = socket.recv_from(&mut buffer) => {
-                    let (length, source) = received.unwrap();
-                    leg.receive(LegPort::AudioRtp, source, &buffer[..length], Instant::now());
-                }
-                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                bye = room.peer.next_request() => return bye,
+                () = room.media.step() => {}
             }
         }
     });
@@ -191,7 +193,7 @@ async fn a_certificate_that_was_not_told_of_ends_the_call_and_the_bye_says_why()
         "{reason}"
     );
     room.peer.respond(&bye, "200 OK", "").await;
-    assert_eq!(room.got.packets, 0, "nothing was sent to whoever that is");
+    assert_eq!(room.media.got.packets, 0, "nothing was sent to whoever that is");
 }
 
 #[tokio::test]
