@@ -26,26 +26,29 @@ const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(3);
 const FORWARDED: &str = "plenum_leg_video_total{path=\"forwarded\"}";
 const TRANSCODED: &str = "plenum_leg_video_total{path=\"transcoded\"}";
 
-struct Meeting {
+/// Two browsers that come from one meeting to the next.
+struct People {
     story: Story,
     server: Server,
-    people: [Browser; 2],
+    browsers: [Browser; 2],
     room: String,
 }
 
-impl Meeting {
-    /// Browsers are ready to join, nobody is there.
+impl People {
+    /// They are ready to join.
     fn begin(name: &str) -> Self {
         let story = Story::begin(name);
         let server = Server::start(&story);
-        let people = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
-        Self { story, server, people, room: String::new() }
+        let browsers = [RED, GREEN].map(|mark| Browser::launch(mark, &server.origin));
+        Self { story, server, browsers, room: String::new() }
     }
 
-    /// One joins through the page, one by LiveKit's client. Each sees the room system at once.
-    fn join(&mut self, name: &str) {
-        let [red, green] = &mut self.people;
-        let mut figures = Figures::of(name);
+    /// One joins a meeting through the page, one by LiveKit's client. Each sees the room system at
+    /// once.
+    fn join(&mut self, meeting: &str) {
+        let name = format!("first-picture-{meeting}");
+        let [red, green] = &mut self.browsers;
+        let mut figures = Figures::of(&name);
         let mut first = |person: &mut Browser| {
             let room = person.wait_for_room_system();
             let time = person.time_to_picture(&room);
@@ -53,21 +56,24 @@ impl Meeting {
             figures.note(person.mark.name, (time.as_millis() as u64).into());
             (time, room)
         };
-        red.join_through_page("demo");
+        red.join_through_page(meeting);
         let (red_time, room) = first(red);
-        green.connect_by_client(&token::to_join("green", "demo"), Mode::V1);
+        green.connect_by_client(&token::to_join("green", meeting), Mode::V1);
         let (green_time, _) = first(green);
         figures.keep(&self.story);
         for time in [red_time, green_time] {
-            assert!(time < FIRST_PICTURE_WITHIN, "the first picture came after {time:?}");
+            assert!(
+                time < FIRST_PICTURE_WITHIN,
+                "{meeting}: the first picture came after {time:?}"
+            );
         }
         self.room = room;
-        self.all_see("joined");
+        self.all_see(&format!("{meeting}-joined"));
     }
 
     /// Both see the room system's picture move on, and forward.
     fn all_see(&mut self, when: &str) {
-        for person in &mut self.people {
+        for person in &mut self.browsers {
             let name = person.mark.name;
             let what = format!("{when}: {name} sees the room system");
             wait::until(&what, SEEN_AGAIN_WITHIN, || {
@@ -87,8 +93,12 @@ impl Meeting {
         }
     }
 
-    fn paths(&self) -> [f64; 2] {
-        [FORWARDED, TRANSCODED].map(|metric| self.server.metric(metric))
+    /// Room systems whose pictures are forwarded, and transcoded, of all that ever were.
+    fn paths(&self, [forwarded, transcoded]: [f64; 2], why: &str) {
+        wait::until(why, SEEN_AGAIN_WITHIN, || {
+            let paths = [FORWARDED, TRANSCODED].map(|metric| self.server.metric(metric));
+            (paths == [forwarded, transcoded]).then_some(())
+        });
     }
 }
 
@@ -96,55 +106,43 @@ fn silence(_: u64) -> f32 {
     0.0
 }
 
+/// Three room systems are alone at the same time, each in a meeting of its own.
 #[test]
-fn late_joiners_see_a_forwarded_room_and_its_new_beginnings() {
-    let mut meeting = Meeting::begin("late_joiners_see_a_forwarded_room");
-    let uri = meeting.server.dial("demo", "udp");
-    let device = Device::dial(&uri, h264_clip(BLUE, "baseline"), silence);
-    device.wait_until_sent(ALONE);
-    meeting.join("first-picture-forwarded");
-    assert_eq!(meeting.paths(), [1.0, 0.0], "constrained baseline is forwarded");
+fn late_joiners_see_a_room_at_once_and_its_new_beginnings() {
+    let mut people = People::begin("late_joiners_see_a_room_at_once");
+    let dial = |meeting: &str| people.server.dial(meeting, "udp");
+    let high = Device::dial(&dial("high"), h264_clip(BLUE, "high"), silence);
+    people.paths([0.0, 1.0], "a high profile with B-frames is transcoded");
+    let baseline = Device::dial(&dial("baseline"), h264_clip(BLUE, "baseline"), silence);
+    people.paths([1.0, 1.0], "constrained baseline is forwarded");
+    let mut baresip = Baresip::start(&people.story, BaresipConfig::new(BLUE));
+    baresip.dial(&dial("baresip"));
+    people.paths([2.0, 1.0], "baresip's constrained baseline is forwarded");
+    let all_there = baseline.began.elapsed();
+    baseline.wait_until_sent(all_there + ALONE);
 
+    people.join("high");
+    high.hang_up();
+
+    people.join("baseline");
+    people.paths([2.0, 1.0], "nobody who came has changed that");
     // Another source under other numbers, as a device that has been set anew.
-    device.restart(h264_clip(BLUE, "baseline"));
-    meeting.all_see("new-source");
-    assert_eq!(meeting.paths(), [1.0, 0.0]);
+    baseline.restart(h264_clip(BLUE, "baseline"));
+    people.all_see("new-source");
+    people.paths([2.0, 1.0], "another source is forwarded as well");
     // Its encoder makes now what browsers do not take.
-    device.restart(h264_clip(BLUE, "high"));
-    meeting.all_see("new-profile");
-    assert_eq!(meeting.paths(), [1.0, 1.0], "a high profile is transcoded");
-    device.hang_up();
-    meeting.server.stop();
-}
+    baseline.restart(h264_clip(BLUE, "high"));
+    people.all_see("new-profile");
+    people.paths([2.0, 2.0], "a high profile is transcoded");
+    baseline.hang_up();
 
-#[test]
-fn late_joiners_see_a_room_with_b_frames() {
-    let mut meeting = Meeting::begin("late_joiners_see_a_room_with_b_frames");
-    let uri = meeting.server.dial("demo", "udp");
-    let device = Device::dial(&uri, h264_clip(BLUE, "high"), silence);
-    device.wait_until_sent(ALONE);
-    meeting.join("first-picture-transcoded");
-    assert_eq!(meeting.paths(), [0.0, 1.0], "a high profile is transcoded");
-    device.hang_up();
-    meeting.server.stop();
-}
-
-#[test]
-fn a_baresip_that_begins_anew_stays_in_sight() {
-    let mut meeting = Meeting::begin("a_baresip_that_begins_anew_stays_in_sight");
-    let mut room = Baresip::start(&meeting.story, BaresipConfig::new(BLUE));
-    room.dial(&meeting.server.dial("demo", "udp"));
-    wait::until("the room system has sent for long", ALONE, || {
-        (meeting.server.metric("plenum_leg_received_total") > 1000.0).then_some(())
-    });
-    meeting.join("first-picture-baresip");
-    assert_eq!(meeting.paths(), [1.0, 0.0], "constrained baseline is forwarded");
-
-    room.restart_encoder();
-    meeting.all_see("restarted");
-    room.hold();
-    room.resume();
-    meeting.all_see("resumed");
-    room.hang_up();
-    meeting.server.stop();
+    people.join("baresip");
+    baresip.restart_encoder();
+    people.all_see("restarted");
+    baresip.hold();
+    baresip.resume();
+    people.all_see("resumed");
+    people.paths([2.0, 2.0], "whatever baresip does is forwarded");
+    baresip.hang_up();
+    people.server.stop();
 }

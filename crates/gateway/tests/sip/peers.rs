@@ -45,11 +45,14 @@ async fn calls(server: SocketAddr, user: &str, transport: Transport, scenario: &
     sipp(&name, free_port(), transport, &[scenario, &many].concat()).await;
 }
 
-/// sipp that takes one call and does with it what a scenario says: where, and until it is done.
-fn takes(name: &'static str) -> (SocketAddr, impl Future<Output = ()>) {
+/// sipp that takes one call and does with it what a scenario says, with options of its own: where,
+/// and until it is done.
+fn takes(name: &'static str, options: &'static [&str]) -> (SocketAddr, impl Future<Output = ()>) {
     let port = free_port();
     let run = async move {
-        sipp(name, port, Transport::Udp, &["-sf", &scenario(name), "-m", "1"]).await;
+        let scenario = scenario(name);
+        let arguments = [&["-sf", &scenario, "-m", "1"], options].concat();
+        sipp(name, port, Transport::Udp, &arguments).await;
     };
     ((Ipv4Addr::LOCALHOST, port).into(), run)
 }
@@ -64,10 +67,15 @@ fn scenario(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Runs a scenario of ours in twenty calls; gives back the notes of one event, counted.
+/// Runs a scenario of ours in twenty calls; what happened in them.
 async fn run(name: &str, user: &str, transport: Transport) -> Vec<String> {
+    run_with(&["-sf", &scenario(name)], user, transport).await
+}
+
+/// The same with options of sipp's own.
+async fn run_with(options: &[&str], user: &str, transport: Transport) -> Vec<String> {
     let mut bridge = Bridge::start(config()).await;
-    calls(bridge.address(transport), user, transport, &["-sf", &scenario(name)]).await;
+    calls(bridge.address(transport), user, transport, options).await;
     bridge.idle().await;
     let mut notes = Vec::new();
     while let Ok(note) = bridge.notes.try_recv() {
@@ -142,7 +150,7 @@ async fn sipp_hands_its_calls_on_where_it_may() {
     house.gateway.stop().await;
 
     let house = House::handing_on().await;
-    let (hall, taken) = takes("busy.xml");
+    let (hall, taken) = takes("busy.xml", &[]);
     let (server, hall) = (house.address().to_string(), hall.to_string());
     let scenario = scenario("refer.xml");
     let arguments = ["-sf", &scenario, "-key", "target", &hall, &server, "-s", "board", "-m", "1"];
@@ -154,7 +162,7 @@ async fn sipp_hands_its_calls_on_where_it_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_sends_early_media_that_is_confirmed() {
     let bridge = Bridge::start(config()).await;
-    let (at, done) = takes("early_media.xml");
+    let (at, done) = takes("early_media.xml", &[]);
     let call = async {
         let dial = Dial::new(format!("sip:room@{at}"), "board".to_owned(), SDP.into());
         let mut call = bridge.endpoint.dial(dial).await.unwrap();
@@ -175,7 +183,7 @@ async fn sipp_sends_early_media_that_is_confirmed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_asks_who_we_are_before_a_call_and_at_its_end() {
-    let (at, done) = takes("asks_who.xml");
+    let (at, done) = takes("asks_who.xml", &[]);
     let house = House::keeping(&[with_password(at), city()]).await;
     let call = async {
         let leg = dial(&house, "9123").await.unwrap();
@@ -205,6 +213,43 @@ async fn sipp_changes_the_session_and_wants_pictures() {
         let notes = run("reinvite.xml", "change", transport).await;
         assert_eq!((count(&notes, "offer v=0"), count(&notes, "picture")), (20, 20), "{notes:#?}");
     }
+}
+
+/// Both change the session at once (RFC 3261 section 14.1): neither does, and one after the other
+/// does then.
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_changes_the_session_while_we_do() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let notes = run("glare.xml", "glare", transport).await;
+        let met = notes.iter().filter(|it| it.starts_with("re-invite Err") && it.contains("Glare"));
+        let told = ["offer v=0", "re-invite Ok", "bye"].map(|it| count(&notes, it));
+        assert_eq!((met.count(), told), (20, [20; 3]), "{notes:#?}");
+    }
+}
+
+/// `-nr` leaves what comes twice to the scenario.
+#[tokio::test(flavor = "multi_thread")]
+async fn sipp_says_all_twice_and_hears_all_twice() {
+    let scenario = scenario("repeats.xml");
+    let notes = run_with(&["-nr", "-sf", &scenario], "again", Transport::Udp).await;
+    let told = ["call ", "confirmed", "bye"].map(|it| count(&notes, it));
+    assert_eq!(told, [20; 3], "nothing happened twice: {notes:#?}");
+
+    let (at, done) = takes("hears_the_second_time.xml", &["-nr"]);
+    let bridge = Bridge::start(config()).await;
+    let call = async {
+        let dial = Dial::new(format!("sip:room@{at}"), "board".to_owned(), SDP.into());
+        let mut call = bridge.endpoint.dial(dial).await.unwrap();
+        let mut events = Vec::new();
+        while !matches!(events.last(), Some(CallEvent::Dtmf(_))) {
+            events.push(call.next().await.expect("a key is pressed"));
+        }
+        let answers = events.iter().filter(|it| matches!(it, CallEvent::Answered { .. })).count();
+        assert_eq!(answers, 1, "{events:?}");
+        call.handle().bye().await.unwrap();
+    };
+    tokio::join!(done, call);
+    bridge.idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
