@@ -22,6 +22,9 @@ use types::Fingerprints;
 /// Bytes that wait, encrypted, for a connection that takes none.
 const LIMIT: Option<usize> = Some(16 * 1024);
 
+/// What a certificate is that the SDP does not tell of, in TLS' own words.
+const UNKNOWN: CertificateError = CertificateError::ApplicationVerificationFailure;
+
 /// Our side of it.
 #[derive(Clone)]
 pub(super) enum Secured {
@@ -80,7 +83,7 @@ impl Secured {
         shaken.map_err(|error| {
             let why = error.get_ref().and_then(|it| it.downcast_ref::<Error>());
             match why {
-                Some(Error::InvalidCertificate(_)) => io::Error::other(Mismatch),
+                Some(Error::InvalidCertificate(it)) if *it == UNKNOWN => io::Error::other(Mismatch),
                 _ => error,
             }
         })
@@ -96,8 +99,7 @@ struct Known {
 
 impl Known {
     fn check(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
-        let unknown = CertificateError::ApplicationVerificationFailure;
-        is_known(shown, &self.peer).then_some(()).ok_or(unknown.into())
+        is_known(shown, &self.peer).then_some(()).ok_or(UNKNOWN.into())
     }
 
     fn signed12(
