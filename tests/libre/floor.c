@@ -1,9 +1,10 @@
-/* Floor control on libre, a client or a server, over UDP by libre's own connection and over TCP,
- * which libre does not do, by its messages. It does what its input says, a letter a line, and tells
- * what it hears, a word a line.
+/* Floor control on libre, a client or a server, over UDP by libre's own connection and over TCP and
+ * TLS, which libre does not do, by its messages. It does what its input says, a letter a line, and
+ * tells what it hears, a word a line.
  *
- * floor client|server udp|tcp OWN-PORT PEER-PORT CONFERENCE USER FLOOR
+ * floor client|server udp|tcp|tls OWN-PORT PEER-PORT CONFERENCE USER FLOOR [CERTIFICATE FINGERPRINT]
  *
+ * For TLS it shows the certificate of that file, with its key, and wants one with that fingerprint.
  * A client: a asks for the floor, r gives it back. A server: s somebody on its side begins to show
  * something, e ends, r takes the floor from the client. */
 
@@ -16,6 +17,9 @@
 static struct bfcp_conn *conn;
 static struct tcp_sock *door;
 static struct tcp_conn *tcp;
+static struct tls *tls;
+static struct tls_conn *secured;
+static const char *fingerprint;
 static struct mbuf *stream;
 static struct sa peer;
 static bool server;
@@ -229,12 +233,33 @@ static void on_closed(int err, void *arg)
 	say("closed");
 }
 
+/* Over TLS it has shaken hands already. */
+static bool is_peer(void)
+{
+	uint8_t digest[32];
+	char text[3 * sizeof(digest) + 1] = "";
+
+	if (tls_peer_fingerprint(secured, TLS_FINGERPRINT_SHA256, digest, sizeof(digest)))
+		return false;
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(text + 3 * i, 4, "%02X:", digest[i]);
+	return !strncasecmp(text, fingerprint, 3 * sizeof(digest) - 1);
+}
+
 static void on_connected(void *arg)
 {
 	(void)arg;
-	say("connected");
+	if (tls && !is_peer())
+		return fail("somebody else's certificate");
+	say(tls ? "secured" : "connected");
 	if (!server)
 		ask(BFCP_HELLO, 0, NULL);
+}
+
+/* Has a connection tell of itself once it has shaken hands. */
+static int secure(void)
+{
+	return tls ? tls_start_tcp(&secured, tls, tcp, 0) : 0;
 }
 
 static void on_caller(const struct sa *from, void *arg)
@@ -242,7 +267,7 @@ static void on_caller(const struct sa *from, void *arg)
 	(void)from;
 	if (tcp)
 		tcp_reject(door);
-	else if (tcp_accept(&tcp, door, on_connected, on_stream, on_closed, arg))
+	else if (tcp_accept(&tcp, door, on_connected, on_stream, on_closed, arg) || secure())
 		fail("not accepted");
 }
 
@@ -269,13 +294,19 @@ static void on_input(int flags, void *arg)
 	}
 }
 
-static int begin(bool over_tcp, const struct sa *own)
+static int begin(bool over_tcp, const struct sa *own, const char *certificate)
 {
+	if (certificate) {
+		if (tls_alloc(&tls, TLS_METHOD_SSLV23, certificate, NULL))
+			return 1;
+		tls_set_verify_client(tls);
+	}
 	stream = mbuf_alloc(512);
 	if (!over_tcp && bfcp_listen(&conn, BFCP_UDP, (struct sa *)own, NULL, on_datagram, NULL))
 		return 1;
 	if (over_tcp && sa_port(&peer))
-		return tcp_connect(&tcp, &peer, on_connected, on_stream, on_closed, NULL);
+		return tcp_connect(&tcp, &peer, on_connected, on_stream, on_closed, NULL) ||
+		       secure();
 	if (over_tcp)
 		return tcp_listen(&door, own, on_caller, NULL);
 	if (!server)
@@ -287,7 +318,7 @@ int main(int argc, char *argv[])
 {
 	struct sa own;
 
-	if (argc != 8 || libre_init())
+	if ((argc != 8 && argc != 10) || libre_init())
 		return 2;
 	server = !strcmp(argv[1], "server");
 	sa_set_str(&own, "127.0.0.1", (uint16_t)atoi(argv[3]));
@@ -295,11 +326,15 @@ int main(int argc, char *argv[])
 	conference = (uint32_t)strtoul(argv[5], NULL, 10);
 	user = (uint16_t)atoi(argv[6]);
 	floor_id = (uint16_t)atoi(argv[7]);
-	if (fd_listen(STDIN_FILENO, FD_READ, on_input, NULL) || begin(!strcmp(argv[2], "tcp"), &own))
+	fingerprint = argc == 10 ? argv[9] : NULL;
+	if (fd_listen(STDIN_FILENO, FD_READ, on_input, NULL) ||
+	    begin(strcmp(argv[2], "udp"), &own, argc == 10 ? argv[8] : NULL))
 		return 2;
 	re_main(NULL);
+	mem_deref(secured);
 	mem_deref(tcp);
 	mem_deref(door);
+	mem_deref(tls);
 	mem_deref(conn);
 	mem_deref(stream);
 	libre_close();

@@ -536,8 +536,8 @@ fn preload(story: &Story) -> PathBuf {
     library
 }
 
-/// Makes a key and a certificate for it, which nobody trusts.
-fn certify(file: &Path) {
+/// Makes an ECDSA key and a certificate for it, which nobody trusts, in one file.
+pub(crate) fn certify(file: &Path) {
     let status = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout"])

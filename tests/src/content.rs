@@ -17,6 +17,7 @@ use rtp::payload::h264::{Depacketizer, Mode, Packetizer};
 use rtp::rtcp::{self, Rtcp};
 use types::{Codec, VideoCodec};
 
+use crate::baresip;
 use crate::device::Received;
 use crate::media::H264Clip;
 use crate::server;
@@ -37,15 +38,37 @@ pub enum Floor {
     Server,
     /// A server, which waits for a connection over TCP.
     TcpServer,
+    /// A client that connects over TLS.
+    TlsClient,
+    /// A server, which waits for a connection over TLS.
+    TlsServer,
 }
 
 impl Floor {
-    const fn is_tcp(self) -> bool {
-        matches!(self, Self::TcpClient | Self::TcpServer)
+    const fn is_server(self) -> bool {
+        matches!(self, Self::Server | Self::TcpServer | Self::TlsServer)
     }
 
-    const fn is_server(self) -> bool {
-        matches!(self, Self::Server | Self::TcpServer)
+    /// For libre's program, and as SDP has it.
+    const fn transport(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Client | Self::Server => ("udp", "UDP/BFCP"),
+            Self::TcpClient | Self::TcpServer => ("tcp", "TCP/BFCP"),
+            Self::TlsClient | Self::TlsServer => ("tls", "TCP/TLS/BFCP"),
+        }
+    }
+
+    fn is_connection(self) -> bool {
+        self.transport().0 != "udp"
+    }
+
+    /// What libre's program tells first, where there is a connection.
+    pub fn opens(self) -> &'static [&'static str] {
+        match self.transport().0 {
+            "tls" => &["secured"],
+            "tcp" => &["connected"],
+            _ => &[],
+        }
     }
 }
 
@@ -72,6 +95,8 @@ pub struct Content {
     kind: Floor,
     program: PathBuf,
     ports: [u16; 3],
+    /// Where it goes over TLS.
+    certificate: Option<PathBuf>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     floor: Option<(Child, Receiver<String>)>,
@@ -92,10 +117,14 @@ impl Content {
         for socket in &sockets {
             socket.set_read_timeout(Some(LOOK)).expect("a timeout");
         }
-        let floor = match kind.is_tcp() {
+        let floor = match kind.is_connection() {
             true => server::free_tcp_port(),
             false => server::free_udp_port(),
         };
+        let certificate = (kind.transport().0 == "tls").then(|| story.file("floor.pem"));
+        if let Some(file) = certificate.as_ref().filter(|it| !it.exists()) {
+            baresip::certify(file);
+        }
         let shared = Arc::new(Shared { ended: AtomicBool::new(false), state: Mutex::default() });
         // The second one is for reports alone.
         let threads = [true, false].into_iter().zip(sockets).map(|(sends, socket)| {
@@ -103,13 +132,13 @@ impl Content {
             thread::spawn(move || run(&shared, &socket, sends))
         });
         let (ports, threads) = ([rtp, rtcp, floor], threads.collect());
-        Self { kind, program, ports, shared, threads, floor: None }
+        Self { kind, program, ports, certificate, shared, threads, floor: None }
     }
 
     /// What stands in an offer, after its other lines.
     pub fn offer(&self) -> String {
         let [rtp, rtcp, floor] = self.ports;
-        let proto = if self.kind.is_tcp() { "TCP/BFCP" } else { "UDP/BFCP" };
+        let (_, proto) = self.kind.transport();
         let [conference, user, id] = IDS;
         let role = match self.kind.is_server() {
             true => format!(
@@ -117,17 +146,18 @@ impl Content {
             ),
             false => "c-only".to_owned(),
         };
-        let setup = match self.kind {
-            Floor::TcpClient => "a=setup:active\r\na=connection:new\r\n",
-            Floor::TcpServer => "a=setup:passive\r\na=connection:new\r\n",
-            Floor::Client | Floor::Server => "",
+        let setup = match (self.kind.is_connection(), self.kind.is_server()) {
+            (true, false) => "a=setup:active\r\na=connection:new\r\n",
+            (true, true) => "a=setup:passive\r\na=connection:new\r\n",
+            (false, _) => "",
         };
-        let port = if self.kind == Floor::TcpClient { 9 } else { floor };
+        let print = self.certificate.as_ref().map(|it| fingerprint(it)).unwrap_or_default();
+        let port = if setup.contains("active") { 9 } else { floor };
         format!(
             "m=video {rtp} RTP/AVP {H264}\r\na=rtcp:{rtcp}\r\na=rtpmap:{H264} H264/90000\r\n\
              a=fmtp:{H264} profile-level-id=42e028;packetization-mode=1\r\n\
              a=rtcp-fb:{H264} nack pli\r\na=content:slides\r\na=label:3\r\n\
-             m=application {port} {proto} *\r\na=floorctrl:{role}\r\n{setup}"
+             m=application {port} {proto} *\r\na=floorctrl:{role}\r\n{setup}{print}"
         )
     }
 
@@ -156,12 +186,17 @@ impl Content {
             true => ("server", IDS.map(str::to_owned), 0),
             false => ("client", ["confid", "userid", "floorid"].map(value), port(floor)),
         };
-        let transport = if self.kind.is_tcp() { "tcp" } else { "udp" };
+        let (transport, _) = self.kind.transport();
         let ports = [self.ports[2], their].map(|it| it.to_string());
+        let secured = self.certificate.as_ref().map(|file| {
+            let (_, theirs) = floor.split_once("a=fingerprint:sha-256 ").expect("its fingerprint");
+            [file.clone(), theirs.lines().next().unwrap().into()]
+        });
         let mut child = Command::new(&self.program)
             .args([role, transport])
             .args(ports)
             .args(ids)
+            .args(secured.into_iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -237,6 +272,18 @@ impl Drop for Content {
             let _ = child.wait();
         }
     }
+}
+
+/// A certificate as SDP tells of it.
+fn fingerprint(certificate: &Path) -> String {
+    let told = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(certificate)
+        .output()
+        .expect("openssl starts");
+    let told = String::from_utf8(told.stdout).expect("words");
+    let (_, digest) = told.trim().split_once('=').expect("its fingerprint");
+    format!("a=fingerprint:sha-256 {digest}\r\n")
 }
 
 /// The last picture of H.264 that came as a PNG, which ffmpeg decodes; `None` before the first key

@@ -146,7 +146,7 @@ fn a_browser_and_a_room_share_in_turn() {
     device.hang_up();
 }
 
-/// Two rooms: the first is a client over TCP, the second has a floor control server of its own.
+/// Two rooms: the first is a client, the second has a floor control server of its own.
 fn share_with_a_server(first: Floor, second: Floor, name: &str) {
     let story = Story::begin(name);
     let server = Server::start(&story);
@@ -159,11 +159,12 @@ fn share_with_a_server(first: Floor, second: Floor, name: &str) {
     };
     let mut client = Content::new(&story, first);
     let _red = dial(&mut client, RED);
-    let greeted = ["connected", "hello", "free"];
-    client.hears(if first == Floor::TcpClient { &greeted[..] } else { &greeted[1..] });
+    client.hears(first.opens());
+    client.hears(&["hello", "free"]);
     let mut host = Content::new(&story, second);
     let _green = dial(&mut host, GREEN);
-    host.hears(if second == Floor::TcpServer { &greeted[..2] } else { &greeted[1..2] });
+    host.hears(second.opens());
+    host.hears(&["hello"]);
 
     client.order('a');
     client.hears(&["Granted", "ours"]);
@@ -193,6 +194,11 @@ fn share_with_a_server(first: Floor, second: Floor, name: &str) {
 #[test]
 fn floors_over_tcp_go_round() {
     share_with_a_server(Floor::TcpClient, Floor::TcpServer, "floors_over_tcp_go_round");
+}
+
+#[test]
+fn floors_over_tls_go_round() {
+    share_with_a_server(Floor::TlsClient, Floor::TlsServer, "floors_over_tls_go_round");
 }
 
 #[test]

@@ -69,8 +69,9 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
                 (Some((line, _)), Some(ours)) if line == index => {
                     sharing::agree(index, peer, &ours.floor).map(|agreed| {
                         let existing = peer.bfcp.as_ref().is_some_and(|it| it.existing);
+                        let text = sharing::line(&shape, Some(&agreed), existing, &ours.floor);
                         floor = Some(agreed);
-                        sharing::line(&shape, Some(&agreed), existing, &ours.floor)
+                        text
                     })
                 }
                 (Some((_, Some(line))), Some(ours)) if line == index => {
@@ -78,6 +79,10 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
                         slides = Some(stream);
                         text
                     })
+                }
+                (None, Some(ours)) if peer.kind == Kind::Bfcp => {
+                    let fault = sharing::agree(index, peer, &ours.floor).err();
+                    Err(fault.unwrap_or(Rejection::NotOurs))
                 }
                 _ => Err(Rejection::NotOurs),
             },
@@ -95,7 +100,7 @@ pub fn answer(offer: &Session, local: &LocalMedia) -> Result<Answer, Negotiation
         negotiated.shape.push(shape);
     }
     let slides_follow = matches!(shared, Some((_, None))) && negotiated.video.is_some();
-    negotiated.floor = floor.filter(|_| slides_follow);
+    negotiated.floor = floor.clone().filter(|_| slides_follow);
     negotiated.sharing = Sharing::of(slides, floor);
     let negotiated = negotiated.or_reason()?;
     Ok(Answer { text: write::session(local, medias), negotiated })

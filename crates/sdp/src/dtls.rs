@@ -2,7 +2,7 @@
 //! RFC 8122, RFC 8842).
 
 use sdp_types::Attribute;
-use types::FingerprintHash;
+use types::{FingerprintHash, Fingerprints};
 
 use crate::{
     local::{LocalSrtp, SrtpPolicy},
@@ -78,15 +78,21 @@ fn hash_of(fingerprint: &Fingerprint) -> Option<FingerprintHash> {
     (fingerprint.digest.len() == hash.len()).then_some(hash)
 }
 
+/// Those by the strongest hash function that a line has; `None` where anybody could be the peer.
+pub(crate) fn strongest(peer: &Media) -> Option<Fingerprints> {
+    let known = peer.fingerprints.iter().filter_map(|it| Some((hash_of(it)?, it)));
+    let hash = known.clone().map(|(hash, _)| hash).max()?;
+    let digests = known.filter(|(it, _)| *it == hash).map(|(_, it)| it.digest.clone()).collect();
+    Some(Fingerprints { hash, digests })
+}
+
 /// Agreed DTLS-SRTP of an m-line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dtls {
     /// We begin the handshake.
     pub active: bool,
-    /// The hash function of the digests.
-    pub hash: FingerprintHash,
-    /// The peer's certificate has one of these.
-    pub digests: Vec<Vec<u8>>,
+    /// By what the peer's certificate is known.
+    pub fingerprints: Fingerprints,
 }
 
 /// What a line for DTLS-SRTP lacks.
@@ -131,12 +137,8 @@ pub(crate) fn agree(peer: &Media, local: &LocalSrtp) -> Result<Dtls, Rejection> 
         Some(Setup::Passive) => true,
         Some(Setup::HoldConn) | None => return fault(DtlsFault::NoSetup),
     };
-    let known = peer.fingerprints.iter().filter_map(|it| Some((hash_of(it)?, it)));
-    let Some(hash) = known.clone().map(|(hash, _)| hash).max() else {
-        return fault(DtlsFault::NoFingerprint);
-    };
-    let digests = known.filter(|(it, _)| *it == hash).map(|(_, it)| it.digest.clone()).collect();
-    Ok(Dtls { active, hash, digests })
+    let Some(fingerprints) = strongest(peer) else { return fault(DtlsFault::NoFingerprint) };
+    Ok(Dtls { active, fingerprints })
 }
 
 impl Dtls {

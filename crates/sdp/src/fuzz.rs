@@ -38,7 +38,14 @@ fn local(policy: SrtpPolicy) -> LocalMedia {
         }),
         sharing: Some(LocalSharing {
             video: LocalVideo::new(LocalPorts { rtp: 20_004, rtcp: 20_005 }, [3; MAX_KEY]),
-            floor: LocalFloor { udp: 20_006, tcp: 20_007, conference: 7, user: 8 },
+            floor: LocalFloor {
+                udp: 20_006,
+                tcp: 20_007,
+                conference: 7,
+                user: 8,
+                fingerprint: Some("sha-256 AB:CD".to_owned()),
+                fresh: true,
+            },
         }),
         srtp: LocalSrtp::new(policy, true),
         rtcp_mux: true,

@@ -46,4 +46,4 @@ pub use negotiated::{
 };
 pub use offer::{OfferText, Pending, complete, offer, reoffer};
 pub use parse::{MAX_BODY, MAX_FORMATS, MAX_MEDIA, ParseError, parse};
-pub use sharing::{Bfcp, Floor, FloorRoles, FloorTransport, Sharing};
+pub use sharing::{Bfcp, BfcpProto, Floor, FloorRoles, FloorTransport, Sharing};

@@ -148,7 +148,7 @@ pub struct LocalSharing {
 }
 
 /// Our side of floor control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalFloor {
     /// The port for datagrams. Not 0.
     pub udp: u16,
@@ -158,6 +158,11 @@ pub struct LocalFloor {
     pub conference: u32,
     /// The client's user in it.
     pub user: u16,
+    /// The fingerprint of our certificate for TLS, as `a=fingerprint` has it; `None` does without.
+    pub fingerprint: Option<String>,
+    /// Nothing was agreed on with these ports yet: a connection is a new one, whatever there was
+    /// before (RFC 4145 section 5).
+    pub fresh: bool,
 }
 
 /// Our rules for SRTP.

@@ -169,6 +169,9 @@ pub enum Rejection {
     Dtls(DtlsFault),
     /// The answer's SRTP key does not belong to our offer.
     ForeignCrypto,
+    /// The peer wants TLS and tells no fingerprint by SHA-256, SHA-384 or SHA-512: anybody could be
+    /// it.
+    NoFingerprint,
 }
 
 /// Why there is no call: each of these is a 488 to the peer.
@@ -200,7 +203,10 @@ pub enum NegotiationError {
 impl From<Rejection> for NegotiationError {
     fn from(reason: Rejection) -> Self {
         match reason {
-            Rejection::ByPeer | Rejection::NotOurs | Rejection::NoCodec => Self::NothingInCommon,
+            Rejection::ByPeer
+            | Rejection::NotOurs
+            | Rejection::NoCodec
+            | Rejection::NoFingerprint => Self::NothingInCommon,
             Rejection::SrtpRequired => Self::SrtpRequired,
             Rejection::SrtpForbidden => Self::SrtpForbidden,
             Rejection::KeysNotAllowed => Self::KeysNotAllowed,

@@ -137,7 +137,7 @@ pub fn reoffer(local: &LocalMedia, agreed: &Negotiated) -> OfferText {
             draft.same_video(shape, stream, &local.video, Content::Slides);
         } else if let (Some(agreed), Some(local)) = (same_floor, &local.sharing) {
             let text = sharing::line(shape, Some(agreed), true, &local.floor);
-            draft.push(text, Offered::Floor(Some(*agreed)), shape.clone());
+            draft.push(text, Offered::Floor(Some(agreed.clone())), shape.clone());
         } else if let (Some(stream), Some(local)) = (same_camera, &local.camera) {
             draft.same_camera(shape, stream, local);
         } else if let Some(audio) = audio.take_if(|_| free("audio")) {
@@ -449,7 +449,8 @@ pub fn complete(pending: &Pending, answer: &Session) -> Result<Negotiated, Negot
             },
             (Offered::Floor(before), Some(peer), ..) => match &local.sharing {
                 Some(LocalSharing { floor: ours, .. }) => {
-                    sharing::complete(index, peer, *before, ours).map(|agreed| floor = Some(agreed))
+                    sharing::complete(index, peer, before.clone(), ours)
+                        .map(|agreed| floor = Some(agreed))
                 }
                 None => Err(Rejection::NotOurs),
             },

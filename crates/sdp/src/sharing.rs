@@ -7,8 +7,10 @@
 use std::net::SocketAddr;
 
 use sdp_types::Attribute;
+use types::Fingerprints;
 
 use crate::{
+    dtls,
     local::{LocalFloor, LocalMedia},
     model::{Content, Kind, Media, Session},
     negotiate::pick_video,
@@ -21,15 +23,30 @@ use crate::{
 pub(crate) const LABEL: &str = "12";
 
 /// By what floor control travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FloorTransport {
     /// Datagrams.
     Udp,
     /// A connection, which we open or wait for (RFC 4145).
     Tcp {
-        /// We open it.
+        /// We open it, and begin the handshake.
         active: bool,
+        /// Over TLS, in which both show a certificate, and the peer one that is known by these.
+        tls: Option<Fingerprints>,
     },
+}
+
+/// By what an m-line for BFCP has it travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BfcpProto {
+    /// `UDP/BFCP`.
+    Udp,
+    /// `TCP/BFCP`.
+    Tcp,
+    /// `TCP/TLS/BFCP`.
+    Tls,
+    /// DTLS, which we do not do, and whatever else.
+    Other,
 }
 
 /// Who may be the floor control server, as an m-line's writer says of itself.
@@ -44,8 +61,8 @@ pub struct FloorRoles {
 /// What an m-line for BFCP says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bfcp {
-    /// Over TCP; otherwise UDP. `None` for TLS and DTLS, which we do not do.
-    pub tcp: Option<bool>,
+    /// By what it travels.
+    pub proto: BfcpProto,
     /// `a=floorctrl`.
     pub roles: FloorRoles,
     /// `a=confid`.
@@ -70,7 +87,7 @@ pub struct Sharing {
 }
 
 /// Agreed floor control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Floor {
     /// Index of the m-line.
     pub line: usize,
@@ -102,10 +119,11 @@ const OUR_FLOOR: u16 = 1;
 pub(crate) fn read(wire: &sdp_types::Media) -> Bfcp {
     let attributes = wire.attributes.as_slice();
     let first = |name| values(attributes, name).next();
-    let tcp = match wire.proto.to_ascii_uppercase().as_str() {
-        "UDP/BFCP" => Some(false),
-        "TCP/BFCP" => Some(true),
-        _ => None,
+    let proto = match wire.proto.to_ascii_uppercase().as_str() {
+        "UDP/BFCP" => BfcpProto::Udp,
+        "TCP/BFCP" => BfcpProto::Tcp,
+        "TCP/TLS/BFCP" => BfcpProto::Tls,
+        _ => BfcpProto::Other,
     };
     // Several roles may stand in one line; none at all is a client's offer.
     let roles = first("floorctrl").unwrap_or("c-only");
@@ -119,7 +137,7 @@ pub(crate) fn read(wire: &sdp_types::Media) -> Bfcp {
         _ => (true, true),
     };
     Bfcp {
-        tcp,
+        proto,
         roles: FloorRoles { client: both || is("c-only"), server: both || is("s-only") },
         conference: first("confid").and_then(|it| it.parse().ok()),
         user: first("userid").and_then(|it| it.parse().ok()),
@@ -160,26 +178,38 @@ pub(crate) fn complete(
     ours: &LocalFloor,
 ) -> Result<Floor, Rejection> {
     let now = agree(line, peer, ours)?;
-    match before {
-        Some(before) => Ok(Floor { remote: now.remote, ..before }),
+    let Some(before) = before else {
         // We offered datagrams.
-        None if now.transport == FloorTransport::Udp => Ok(now),
-        None => Err(Rejection::NotOurs),
-    }
+        return Some(now)
+            .filter(|it| it.transport == FloorTransport::Udp)
+            .ok_or(Rejection::NotOurs);
+    };
+    let transport = match (before.transport, now.transport) {
+        // Who began goes on so; its certificate may be another one.
+        (FloorTransport::Tcp { active, tls: before }, FloorTransport::Tcp { tls: now, .. })
+            if before.is_some() == now.is_some() =>
+        {
+            FloorTransport::Tcp { active, tls: now }
+        }
+        (FloorTransport::Udp, FloorTransport::Udp) => FloorTransport::Udp,
+        _ => return Err(Rejection::NotOurs),
+    };
+    Ok(Floor { transport, remote: now.remote, ..before })
 }
 
 /// What a peer's line comes to.
 pub(crate) fn agree(line: usize, peer: &Media, ours: &LocalFloor) -> Result<Floor, Rejection> {
     let said = peer.bfcp.as_ref().ok_or(Rejection::NotOurs)?;
-    let transport = match said.tcp {
-        Some(false) => FloorTransport::Udp,
-        Some(true) => match said.setup {
-            // Whoever is called is found: we wait wherever the peer may open the connection.
-            (true, _) => FloorTransport::Tcp { active: false },
-            (false, true) => FloorTransport::Tcp { active: true },
-            (false, false) => return Err(Rejection::NotOurs),
-        },
-        None => return Err(Rejection::NotOurs),
+    let tls = match said.proto {
+        BfcpProto::Tls if ours.fingerprint.is_none() => return Err(Rejection::NotOurs),
+        BfcpProto::Tls => Some(dtls::strongest(peer).ok_or(Rejection::NoFingerprint)?),
+        _ => None,
+    };
+    let transport = match (said.proto, said.setup) {
+        (BfcpProto::Udp, _) => FloorTransport::Udp,
+        (BfcpProto::Other, _) | (_, (false, false)) => return Err(Rejection::NotOurs),
+        // Whoever is called is found: we wait wherever the peer may open the connection.
+        (_, (theirs, _)) => FloorTransport::Tcp { active: !theirs, tls },
     };
     let server = said.roles.client;
     let (conference, user, floor) = if server {
@@ -203,12 +233,12 @@ pub(crate) fn line(
     existing: bool,
     ours: &LocalFloor,
 ) -> sdp_types::Media {
-    let transport = agreed.map_or(FloorTransport::Udp, |it| it.transport);
+    let transport = agreed.map_or(&FloorTransport::Udp, |it| &it.transport);
     // Nobody connects to who opens the connection itself: the discard port (RFC 4145 section 4).
     let port = match transport {
         FloorTransport::Udp => ours.udp,
-        FloorTransport::Tcp { active: false } => ours.tcp,
-        FloorTransport::Tcp { active: true } => 9,
+        FloorTransport::Tcp { active: false, .. } => ours.tcp,
+        FloorTransport::Tcp { active: true, .. } => 9,
     };
     let mut media = write::bare(&shape.name, port, &shape.proto, shape.format.clone());
     let mut put = |name: &str, value: &str| {
@@ -227,9 +257,12 @@ pub(crate) fn line(
         put("userid", &ours.user.to_string());
         put("floorid", &format!("{OUR_FLOOR} mstrm:{LABEL}"));
     }
-    if let FloorTransport::Tcp { active } = transport {
-        put("setup", if active { "active" } else { "passive" });
-        put("connection", if existing { "existing" } else { "new" });
+    if let FloorTransport::Tcp { active, tls } = transport {
+        put("setup", if *active { "active" } else { "passive" });
+        put("connection", if existing && !ours.fresh { "existing" } else { "new" });
+        if let (Some(_), Some(own)) = (tls, &ours.fingerprint) {
+            put("fingerprint", own);
+        }
     }
     media
 }

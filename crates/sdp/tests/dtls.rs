@@ -108,8 +108,8 @@ fn of_several_fingerprints_those_of_the_strongest_hash_count() {
     lines.extend(["a=setup:actpass", "a=rtcp-mux"]);
     let dtls = outcome(&audio("UDP/TLS/RTP/SAVP", &lines), &ours(SrtpPolicy::Optional));
     let dtls = dtls.unwrap().unwrap();
-    assert_eq!(dtls.hash, FingerprintHash::Sha512);
-    assert_eq!(dtls.digests, [vec![0xa1; 64], vec![0xb2; 64]]);
+    assert_eq!(dtls.fingerprints.hash, FingerprintHash::Sha512);
+    assert_eq!(dtls.fingerprints.digests, [vec![0xa1; 64], vec![0xb2; 64]]);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn what_the_session_says_holds_for_its_lines() {
     ]);
     let offer = parse(body.as_bytes()).unwrap();
     let agreed = answer(&offer, &ours(SrtpPolicy::Required)).unwrap().negotiated;
-    let digests = agreed.video.unwrap().transport.dtls.unwrap().digests;
-    assert_eq!(digests, agreed.audio.unwrap().transport.dtls.unwrap().digests);
+    let digests = agreed.video.unwrap().transport.dtls.unwrap().fingerprints.digests;
+    assert_eq!(digests, agreed.audio.unwrap().transport.dtls.unwrap().fingerprints.digests);
     assert_eq!(digests, [vec![0x5a; 32]]);
 }
 

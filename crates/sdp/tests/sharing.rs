@@ -9,13 +9,24 @@ use sdp::{
     Floor, FloorTransport, LocalFloor, LocalMedia, LocalPorts, LocalSharing, LocalVideo,
     Negotiated, Rejection, answer, complete, offer, parse, reoffer,
 };
+use types::{FingerprintHash, Fingerprints};
 
 const UDP: FloorTransport = FloorTransport::Udp;
+
+/// Our certificate's.
+const OWN: &str = "sha-256 AB:CD";
 
 /// Us, with content sharing.
 fn sharing() -> LocalMedia {
     let video = LocalVideo::new(LocalPorts { rtp: 20_004, rtcp: 20_005 }, [7; KEY_BYTES]);
-    let floor = LocalFloor { udp: 20_006, tcp: 20_008, conference: 4_000_000_001, user: 77 };
+    let floor = LocalFloor {
+        udp: 20_006,
+        tcp: 20_008,
+        conference: 4_000_000_001,
+        user: 77,
+        fingerprint: Some(OWN.to_owned()),
+        fresh: false,
+    };
     LocalMedia { sharing: Some(LocalSharing { video, floor }), ..local() }
 }
 
@@ -27,7 +38,7 @@ fn floor(negotiated: &Negotiated) -> &Floor {
 fn every_device_that_offers_both_lines_gets_both() {
     // Its name, the lines of floor and slides, the port of its floor, the slides' payload type.
     let devices = [
-        ("aver-tcp-bfcp", 3, 2, FloorTransport::Tcp { active: true }, 52_046, 96),
+        ("aver-tcp-bfcp", 3, 2, FloorTransport::Tcp { active: true, tls: None }, 52_046, 96),
         ("cisco-ce-h265-first", 2, 3, UDP, 3_803, 126),
         ("cisco-sx-multistream", 2, 3, UDP, 3_803, 126),
         ("cms-six-lines", 3, 2, UDP, 43_226, 116),
@@ -77,7 +88,7 @@ fn a_floor_alone_is_taken_and_the_second_picture_is_offered_then() {
         let mut local = sharing();
         let first = answer(&peer, &local).unwrap();
         assert!(first.negotiated.sharing.is_none(), "{name}");
-        let agreed = first.negotiated.floor.unwrap_or_else(|| panic!("{name}"));
+        let agreed = first.negotiated.floor.as_ref().unwrap_or_else(|| panic!("{name}"));
         assert!(agreed.server, "{name}");
         local.origin.advance();
         let ours = reoffer(&local, &first.negotiated);
@@ -125,7 +136,7 @@ fn offered_without_slides(floor: &[&str]) -> (String, Negotiated) {
 
 #[test]
 fn roles_and_connections_are_as_the_other_side_leaves_them() {
-    let tcp = |active| FloorTransport::Tcp { active };
+    let tcp = |active| FloorTransport::Tcp { active, tls: None };
     let ids = ["a=confid:5", "a=userid:6", "a=floorid:7 mstrm:3"];
     // What it says, how it travels, whether we are the server, our port.
     let cases: [(&[&str], _, _, _); 6] = [
@@ -160,13 +171,13 @@ fn roles_and_connections_are_as_the_other_side_leaves_them() {
         let said = ours.media[2].bfcp.clone().unwrap();
         assert_eq!(said.conference, server.then_some(4_000_000_001), "{lines:?}");
         if !server {
-            let Floor { conference, user, floor, .. } = *floor(&negotiated);
-            assert_eq!((conference, user, floor), (5, 6, 7));
+            let theirs = floor(&negotiated);
+            assert_eq!((theirs.conference, theirs.user, theirs.floor), (5, 6, 7));
         }
     }
     for refused in [
         &["m=application 0 UDP/BFCP *"][..],
-        &["m=application 1 TCP/TLS/BFCP *", "a=floorctrl:c-s"],
+        &["m=application 1 UDP/TLS/BFCP *", "a=floorctrl:c-s"],
         &["m=application 1 TCP/BFCP *", "a=setup:holdconn"],
         &["m=application 1 UDP/BFCP *", "a=floorctrl:s-only"],
         &["m=application 1 UDP/BFCP *", "a=floorctrl:nonsense"],
@@ -213,4 +224,93 @@ fn what_we_offer_is_taken_refused_and_offered_again_as_it_was() {
         let again = names(&reoffer(&local, &agreed).text);
         assert_eq!([again[2].1, again[3].1], [0, 0], "what is off stays off");
     }
+}
+
+/// A fingerprint of a peer's certificate: so many times this byte.
+fn print(hash: &str, byte: &str, length: usize) -> String {
+    format!("a=fingerprint:{hash} {}", vec![byte; length].join(":"))
+}
+
+/// The floor of a device that wants it over TLS, with these attributes beside.
+fn over_tls(attributes: &[&str]) -> (String, Negotiated) {
+    let line = ["m=application 30006 TCP/TLS/BFCP *", "a=floorctrl:c-s", "a=connection:new"];
+    offered(&[&line[..], attributes].concat())
+}
+
+#[test]
+fn tls_is_answered_with_our_fingerprint_and_whoever_opens_the_connection_begins() {
+    let sha256 = print("SHA-256", "5a", 32);
+    let tls = Some(Fingerprints { hash: FingerprintHash::Sha256, digests: vec![vec![0x5a; 32]] });
+    // What it says, whether we open the connection, our port and word.
+    for (setup, active, port, ours) in [
+        ("a=setup:actpass", false, 20_008, "a=setup:passive"),
+        ("a=setup:active", false, 20_008, "a=setup:passive"),
+        ("a=setup:passive", true, 9, "a=setup:active"),
+    ] {
+        let (text, negotiated) = over_tls(&[setup, &sha256]);
+        let agreed = FloorTransport::Tcp { active, tls: tls.clone() };
+        assert_eq!(floor(&negotiated).transport, agreed, "{setup}");
+        let (_, line) = text.split_once("m=application").unwrap();
+        let first = format!(" {port} TCP/TLS/BFCP *");
+        for said in [first.as_str(), ours, "a=connection:new", &format!("a=fingerprint:{OWN}")] {
+            assert!(line.lines().any(|it| it == said), "{said}: {text}");
+        }
+    }
+}
+
+#[test]
+fn tls_is_refused_where_anybody_could_be_the_peer() {
+    let sha1 = print("sha-1", "5a", 20);
+    let short = print("sha-256", "5a", 31);
+    for print in [None, Some(&sha1), Some(&short)] {
+        let attributes: Vec<&str> = print.map(String::as_str).into_iter().collect();
+        let (text, negotiated) = over_tls(&attributes);
+        assert!(negotiated.sharing.is_none() && negotiated.floor.is_none(), "{print:?}");
+        assert!(negotiated.rejected.contains(&(2, Rejection::NoFingerprint)), "{print:?}");
+        assert!(text.contains("m=application 0 TCP/TLS/BFCP *\r\n"), "{text}");
+    }
+    // So are we without a certificate.
+    let mut bare = sharing();
+    bare.sharing.as_mut().unwrap().floor.fingerprint = None;
+    let sha256 = print("sha-256", "5a", 32);
+    let line = ["m=application 30006 TCP/TLS/BFCP *", &sha256];
+    let answer = answer(&session(&[&[SOUND], &SLIDES[..], &line].concat()), &bare).unwrap();
+    assert!(answer.negotiated.sharing.is_none());
+    assert!(answer.negotiated.rejected.contains(&(2, Rejection::NotOurs)));
+}
+
+#[test]
+fn our_own_change_of_the_session_keeps_tls_and_takes_nothing_less() {
+    let [before, after] = ["5a", "b2"].map(|byte| print("sha-256", byte, 32));
+    let (_, agreed) = over_tls(&["a=setup:passive", &before]);
+    let mut local = sharing();
+    local.origin.advance();
+    let words = |local: &LocalMedia| {
+        let text = reoffer(local, &agreed).text;
+        let (_, line) = text.split_once("m=application").unwrap();
+        let named = |it: &&str| it.starts_with("a=setup") || it.starts_with("a=connection");
+        let words: Vec<String> = line.lines().filter(named).map(str::to_owned).collect();
+        assert!(line.contains(&format!("a=fingerprint:{OWN}\r\n")), "{text}");
+        words
+    };
+    assert_eq!(words(&local), ["a=setup:active", "a=connection:existing"]);
+    let again = reoffer(&local, &agreed);
+    // At ports of which it never heard nothing exists.
+    local.sharing.as_mut().unwrap().floor.fresh = true;
+    assert_eq!(words(&local), ["a=setup:active", "a=connection:new"]);
+
+    let answered = |proto: &str, print: &str| {
+        let line = [&format!("m=application 30006 {proto} *"), "a=setup:passive", print];
+        let body = session(&[&[SOUND], &SLIDES[..], &line].concat());
+        complete(&again.pending, &body).unwrap()
+    };
+    let other = answered("TCP/TLS/BFCP", &after);
+    let FloorTransport::Tcp { active: true, tls: Some(known) } = &floor(&other).transport else {
+        panic!("{other:?}")
+    };
+    assert_eq!(known.digests, [vec![0xb2; 32]], "another certificate is known by its own");
+    for less in ["TCP/BFCP", "UDP/BFCP"] {
+        assert!(answered(less, &after).sharing.is_none(), "{less}");
+    }
+    assert!(answered("TCP/TLS/BFCP", "a=sendrecv").sharing.is_none(), "nobody knows whose it is");
 }

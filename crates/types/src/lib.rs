@@ -22,5 +22,5 @@ pub use id::{
 pub use layout::{LegLayout, LegLayoutError};
 pub use media::{AudioCodec, Codec, MediaKind, ParticipantKind, TrackSource, VideoCodec};
 pub use network::{client_network, could_reach};
-pub use srtp::{FingerprintHash, SrtpSuite};
+pub use srtp::{FingerprintHash, Fingerprints, SrtpSuite};
 pub use time::Timestamp;

@@ -103,3 +103,12 @@ impl FingerprintHash {
         }
     }
 }
+
+/// By what a peer's certificate is known (RFC 8122 section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprints {
+    /// The hash function of the digests.
+    pub hash: FingerprintHash,
+    /// The certificate has one of these.
+    pub digests: Vec<Vec<u8>>,
+}

@@ -9,6 +9,7 @@ use bfcp::{Client, ClientEvent, Ids, Server, ServerEvent, Transport};
 use conference::Sharing;
 use sdp::FloorTransport;
 use sfu::driver::FloorSockets;
+use sfu::transport::plain::Certificate;
 
 use super::wait_until;
 use super::wire::{Arrived, Wire};
@@ -144,15 +145,18 @@ impl Floor {
         self.port
     }
 
-    /// It was agreed on so, or not at all. What was agreed on before goes on. Whether we may show
-    /// something now.
-    pub(super) fn agree(&mut self, floor: Option<sdp::Floor>) -> bool {
-        if let Some(floor) = floor {
-            self.wire.aim(floor.transport, floor.remote);
-        }
-        let before = self.agreed.as_ref().map(|it| it.floor);
-        let same = |before: sdp::Floor| {
-            floor.is_some_and(|now| sdp::Floor { remote: now.remote, ..before } == now)
+    /// It was agreed on so, or not at all. What was agreed on before goes on. `own` is our
+    /// certificate, for TLS. Whether we may show something now.
+    pub(super) fn agree(&mut self, floor: Option<sdp::Floor>, own: Option<&Certificate>) -> bool {
+        let floor = floor.filter(|floor| {
+            let aimed = self.wire.aim(&floor.transport, floor.remote, own);
+            aimed.inspect_err(|error| tracing::error!(%error, "no TLS for floor control")).is_ok()
+        });
+        let before = self.agreed.as_ref().map(|it| &it.floor);
+        let same = |before: &sdp::Floor| {
+            let goes_on =
+                |now: &sdp::Floor| sdp::Floor { remote: now.remote, ..before.clone() } == *now;
+            floor.as_ref().is_some_and(goes_on)
         };
         if !before.is_some_and(same) {
             self.events = before.map(|_| FloorEvent::Released).into_iter().collect();

@@ -8,9 +8,9 @@ use conference::telephony::{self, Trunk};
 use conference::{Conference, Leg, LegAudio, LegContent, LegFormat, LegSeat, Sharing};
 use mcu::VideoFormat;
 use sdp::{
-    AudioStream, FloorTransport, Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia,
+    AudioStream, BfcpProto, FloorTransport, Local, LocalAudio, LocalCamera, LocalFloor, LocalMedia,
     LocalPorts, LocalSharing, LocalSrtp, LocalVideo, Negotiated, NegotiationError, ParseError,
-    SrtpPolicy, Transport, VideoCap, VideoStream,
+    Rejection, SrtpPolicy, Transport, VideoCap, VideoStream,
 };
 use sfu::transport::plain::{
     Certificate, DtlsKeys, IceKeys, LegMedia, LegStream, NoCertificate, SrtpKeys,
@@ -168,7 +168,7 @@ impl Session {
     /// Where a caller names an address that it could not reach itself, no connection is opened there:
     /// we are nobody's way into a network.
     fn within_reach(&self, floor: sdp::Floor) -> sdp::Floor {
-        let ours_to_open = floor.transport == FloorTransport::Tcp { active: true };
+        let ours_to_open = matches!(floor.transport, FloorTransport::Tcp { active: true, .. });
         let barred = |at: &SocketAddr| {
             ours_to_open && self.caller.is_some_and(|from| !could_reach(from, at.ip()))
         };
@@ -233,6 +233,8 @@ impl Session {
                 // Some devices read it signed.
                 conference: rand::random_range(1..=i32::MAX as u32),
                 user: rand::random_range(1..=i16::MAX as u16),
+                fingerprint: self.certificate.as_ref().map(|it| it.fingerprint()),
+                fresh: true,
             },
         });
     }
@@ -301,11 +303,15 @@ impl Session {
         if offer.media.iter().any(has_camera) {
             self.open_camera();
         }
-        if offer.media.iter().any(sdp::Media::is_keyed_by_dtls) {
-            self.certify()?;
-        }
+        self.certify(&offer)?;
         self.be_checked(&offer);
         let answer = sdp::answer(&offer, &self.local)?;
+        if answer.negotiated.rejected.iter().any(|(_, why)| *why == Rejection::NoFingerprint) {
+            tracing::warn!(
+                "a room system has no second picture: it wants floor control over TLS, and tells no \
+                 fingerprint by SHA-256, SHA-384 or SHA-512"
+            );
+        }
         self.local.origin.advance();
         let agreed = self.agree(answer.negotiated);
         Ok((answer.text.into_bytes(), agreed))
@@ -331,9 +337,14 @@ impl Session {
         Camera::new(self.camera.clone()?, stream, Instant::now())
     }
 
-    /// Makes a certificate for this call, where there is none yet.
-    fn certify(&mut self) -> Result<(), NoCertificate> {
-        if self.local.srtp.policy == SrtpPolicy::Never {
+    /// Makes a certificate for this call, where the offer needs one and there is none yet.
+    fn certify(&mut self, offer: &sdp::Session) -> Result<(), NoCertificate> {
+        let wanted = |it: &sdp::Media| {
+            let keyed = self.local.srtp.policy != SrtpPolicy::Never && it.is_keyed_by_dtls();
+            let floor = it.bfcp.as_ref().filter(|_| self.local.sharing.is_some());
+            keyed || floor.is_some_and(|it| it.proto == BfcpProto::Tls)
+        };
+        if !offer.media.iter().any(wanted) {
             return Ok(());
         }
         let certificate = match self.certificate.take() {
@@ -341,6 +352,9 @@ impl Session {
             None => Certificate::generate()?,
         };
         self.local.srtp.fingerprint = Some(certificate.fingerprint());
+        if let Some(sharing) = &mut self.local.sharing {
+            sharing.floor.fingerprint = Some(certificate.fingerprint());
+        }
         self.certificate = Some(certificate);
         Ok(())
     }
@@ -422,10 +436,16 @@ impl Session {
             (format.sends_audio, format.sends_video) = (false, false);
         }
         let sharing = negotiated.sharing.as_ref();
-        let agreed = sharing.map(|it| it.floor).or(negotiated.floor);
-        let agreed = agreed.map(|it| self.within_reach(it));
-        let open = self.floor.as_mut().is_some_and(|floor| floor.agree(agreed));
-        let bitrate = self.local.sharing.as_ref().map(|it| it.video.bitrate);
+        let agreed = sharing.map(|it| &it.floor).or(negotiated.floor.as_ref());
+        let agreed = agreed.map(|it| self.within_reach(it.clone()));
+        let open = self
+            .floor
+            .as_mut()
+            .is_some_and(|floor| floor.agree(agreed, certificate.map(Arc::as_ref)));
+        let bitrate = self.local.sharing.as_mut().map(|it| {
+            it.floor.fresh = false;
+            it.video.bitrate
+        });
         let content = sharing.map(|it| &it.video).map(|stream| LegContent {
             media: LegMedia { audio: None, video: Some(video_stream(stream, certificate)) },
             format: LegFormat {
@@ -516,8 +536,7 @@ fn dtls_keys(transport: &Transport, certificate: Option<&Arc<Certificate>>) -> O
     Some(DtlsKeys {
         certificate: certificate.clone(),
         active: agreed.active,
-        hash: agreed.hash,
-        digests: agreed.digests.clone(),
+        fingerprints: agreed.fingerprints.clone(),
     })
 }
 

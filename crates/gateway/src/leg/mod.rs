@@ -14,6 +14,7 @@ mod reception;
 mod remote;
 mod roster;
 mod route;
+mod secured;
 mod transfer;
 mod wire;
 

@@ -1,14 +1,24 @@
-//! By what floor control travels: datagrams, or a connection that either side opens (RFC 8856).
+//! By what floor control travels: datagrams, or a connection that either side opens, with TLS or
+//! without (RFC 8856).
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bfcp::{Framing, MAX_MESSAGE};
 use sdp::FloorTransport;
 use sfu::driver::FloorSockets;
+use sfu::transport::plain::Certificate;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
+
+use super::secured::Secured;
 
 /// Bytes that wait for a connection that takes none.
 const MAX_WAITING: usize = 16 * 1024;
@@ -17,6 +27,16 @@ const MAX_WAITING: usize = 16 * 1024;
 /// its call is up.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection of ours, and the handshake on any, must be done in this time.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Handshakes at once: whoever comes then waits. One that failed keeps its place for [`PAUSE`], so
+/// that strangers cost us no more signatures than that.
+const MAX_HANDSHAKES: usize = 8;
+
+/// Of so many that are not the peer the log tells.
+const TOLD_OF: u32 = 5;
 
 /// What came.
 pub(super) enum Arrived {
@@ -28,7 +48,12 @@ pub(super) enum Arrived {
     Lost,
 }
 
-type Connecting = AbortOnDropHandle<io::Result<TcpStream>>;
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// A connection that was opened, and its other end.
+type Opened = (Box<dyn Stream>, SocketAddr);
 
 /// The sockets, and where the peer is.
 pub(super) struct Wire {
@@ -39,15 +64,21 @@ pub(super) struct Wire {
     told: Option<SocketAddr>,
     /// Where its first message came from: nobody else is listened to.
     known: Option<SocketAddr>,
-    connecting: Option<Connecting>,
+    /// How a connection is secured, where it is.
+    secured: Option<Secured>,
+    connecting: Option<AbortOnDropHandle<io::Result<Opened>>>,
     /// Tries that are left to connect.
     tries: u32,
+    /// Who has come and shakes hands.
+    arriving: JoinSet<Result<Opened, (io::Error, SocketAddr)>>,
+    /// How many have come that were not the peer.
+    strangers: u32,
     connection: Option<Connection>,
     buffer: Vec<u8>,
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     peer: SocketAddr,
     framing: Framing,
     waiting: Vec<u8>,
@@ -62,32 +93,56 @@ impl Wire {
             transport: FloorTransport::Udp,
             told: None,
             known: None,
+            secured: None,
             connecting: None,
             tries: 0,
+            arriving: JoinSet::new(),
+            strangers: 0,
             connection: None,
             buffer: vec![0; MAX_MESSAGE],
         })
     }
 
-    /// The peer is there, and is reached so. Where that is another place than before it is found anew.
-    pub(super) fn aim(&mut self, transport: FloorTransport, told: Option<SocketAddr>) {
-        if transport == self.transport && told == self.told {
-            return;
+    /// The peer is there, and is reached so. Where that is another place than before, or another
+    /// certificate, it is found anew.
+    ///
+    /// # Errors
+    /// Where there is to be TLS and `own`, our certificate, is of no use for that.
+    pub(super) fn aim(
+        &mut self,
+        transport: &FloorTransport,
+        told: Option<SocketAddr>,
+        own: Option<&Certificate>,
+    ) -> Result<(), rustls::Error> {
+        if *transport == self.transport && told == self.told {
+            return Ok(());
         }
-        (self.transport, self.told, self.known) = (transport, told, None);
+        self.secured = match transport {
+            FloorTransport::Tcp { active, tls: Some(peer) } => {
+                let own = own.ok_or(rustls::Error::NoCertificatesPresented)?;
+                Some(Secured::new(own, peer.clone(), *active)?)
+            }
+            _ => None,
+        };
+        (self.transport, self.told, self.known) = (transport.clone(), told, None);
         (self.connecting, self.connection, self.tries) = (None, None, TRIES);
+        (self.arriving, self.strangers) = (JoinSet::new(), 0);
         self.open(Duration::ZERO);
+        Ok(())
     }
 
     /// Opens a connection after a while, where that is ours to do and may still be tried.
     fn open(&mut self, after: Duration) {
-        if let (FloorTransport::Tcp { active: true }, Some(peer)) = (self.transport, self.told)
+        if let (FloorTransport::Tcp { active: true, .. }, Some(peer)) = (&self.transport, self.told)
             && let Some(left) = self.tries.checked_sub(1)
         {
             self.tries = left;
+            let secured = self.secured.clone();
             self.connecting = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                TcpStream::connect(peer).await
+                sleep(after).await;
+                let opened = async { secure(TcpStream::connect(peer).await?, secured).await };
+                let stream = timeout(WITHIN, opened).await.map_err(too_late)??;
+                Ok((stream, peer))
             })));
         }
     }
@@ -122,7 +177,7 @@ impl Wire {
             let arrived = match self.transport {
                 FloorTransport::Udp => self.datagram().await,
                 FloorTransport::Tcp { .. } if self.connecting.is_some() => self.connect().await,
-                FloorTransport::Tcp { active } => self.stream(active).await,
+                FloorTransport::Tcp { active, .. } => self.stream(active).await,
             };
             if let Some(arrived) = arrived {
                 return arrived;
@@ -149,8 +204,8 @@ impl Wire {
         let Some(connecting) = &mut self.connecting else { return std::future::pending().await };
         let connected = connecting.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         self.connecting = None;
-        match connected.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer))) {
-            Ok((stream, peer)) => Some(self.connected(stream, peer)),
+        match connected {
+            Ok(opened) => Some(self.connected(opened)),
             Err(error) => {
                 tracing::info!(%error, peer = ?self.told, "no connection for floor control");
                 self.open(PAUSE);
@@ -159,14 +214,40 @@ impl Wire {
         }
     }
 
-    fn connected(&mut self, stream: TcpStream, peer: SocketAddr) -> Arrived {
+    fn connected(&mut self, (stream, peer): Opened) -> Arrived {
         let (framing, waiting) = (Framing::default(), Vec::new());
         self.connection = Some(Connection { stream, peer, framing, waiting });
+        self.arriving = JoinSet::new();
         Arrived::Connected
     }
 
+    /// Somebody has come: the peer, as far as can be told before TLS.
+    fn greet(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Arrived> {
+        let Some(secured) = self.secured.clone() else {
+            return Some(self.connected((Box::new(stream), peer)));
+        };
+        self.arriving.spawn(async move {
+            let shaken = timeout(WITHIN, secure(stream, Some(secured))).await;
+            match shaken.unwrap_or_else(|late| Err(too_late(late))) {
+                Ok(stream) => Ok((stream, peer)),
+                Err(error) => {
+                    sleep(PAUSE).await;
+                    Err((error, peer))
+                }
+            }
+        });
+        None
+    }
+
+    fn turn_away(&mut self, error: &io::Error, peer: SocketAddr) {
+        self.strangers = self.strangers.saturating_add(1);
+        if self.strangers <= TOLD_OF {
+            tracing::warn!(%error, %peer, "refused for floor control");
+        }
+    }
+
     async fn stream(&mut self, active: bool) -> Option<Arrived> {
-        let Self { tcp, connection, known, buffer, .. } = self;
+        let Self { tcp, connection, known, buffer, arriving, .. } = self;
         let read = async {
             match connection {
                 Some(connection) => (connection.read(buffer).await, connection.peer),
@@ -175,14 +256,24 @@ impl Wire {
         };
         // Whoever has said nothing that is the peer's gives way to whoever comes next.
         let open = !active && known.is_none();
+        let room = open && arriving.len() < MAX_HANDSHAKES;
         let (read, peer) = tokio::select! {
             read = read => read,
-            accepted = tcp.accept(), if open => return match accepted {
-                Ok((stream, peer)) => Some(self.connected(stream, peer)),
+            accepted = tcp.accept(), if room => return match accepted {
+                Ok((stream, peer)) => self.greet(stream, peer),
                 Err(error) => {
                     tracing::debug!(%error, "a connection for floor control");
                     None
                 }
+            },
+            Some(shaken) = arriving.join_next(), if open => return match shaken {
+                Ok(Ok(opened)) => Some(self.connected(opened)),
+                Ok(Err((error, peer))) => {
+                    self.turn_away(&error, peer);
+                    None
+                }
+                // It was told to end.
+                Err(_) => None,
             },
         };
         if let Ok(message) = read {
@@ -195,39 +286,52 @@ impl Wire {
     }
 }
 
+async fn secure(stream: TcpStream, secured: Option<Secured>) -> io::Result<Box<dyn Stream>> {
+    Ok(match secured {
+        Some(secured) => Box::new(secured.shake(stream).await?),
+        None => Box::new(stream),
+    })
+}
+
+fn too_late(_: tokio::time::error::Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
 impl Connection {
-    /// The next message; `None` where more is to come.
+    /// The next message; `None` where more is to come. What waits is sent meanwhile.
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<Vec<u8>>> {
         let unreadable = |_| io::Error::from(io::ErrorKind::InvalidData);
         if let Some(message) = self.framing.cut().map_err(unreadable)? {
             return Ok(Some(message));
         }
-        tokio::select! {
-            readable = self.stream.readable() => readable?,
-            writable = self.stream.writable(), if !self.waiting.is_empty() => {
-                writable?;
-                self.flush();
-                return Ok(None);
+        let got = poll_fn(|context| {
+            if let Poll::Ready(Err(error)) = self.poll_flush(context) {
+                return Poll::Ready(Err(error));
             }
+            let mut got = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut got))?;
+            Poll::Ready(Ok(got.filled().to_vec()))
+        });
+        let got = got.await?;
+        if got.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match self.stream.try_read(buffer) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => {
-                self.framing.push(buffer.get(..length).unwrap_or_default());
-                Ok(None)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.framing.push(&got);
+        Ok(None)
     }
 
     /// Sends what waits, as much of it as goes; an error shows when it is read next.
     fn flush(&mut self) {
+        let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.waiting.is_empty() {
-            match self.stream.try_write(&self.waiting) {
-                Ok(length) => drop(self.waiting.drain(..length)),
-                Err(_) => return,
+            match ready!(Pin::new(&mut self.stream).poll_write(context, &self.waiting))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                length => drop(self.waiting.drain(..length)),
             }
         }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 }

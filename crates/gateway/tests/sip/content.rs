@@ -16,6 +16,11 @@ use crate::trunks;
 
 /// What such a room system offers beside its sound, where it asks for the floor at `port`.
 fn offer(port: u16) -> String {
+    with_pictures(&[&format!("m=application {port} UDP/BFCP *"), "a=floorctrl:c-only"])
+}
+
+/// The same with these lines for the floor.
+pub fn with_pictures(floor: &[&str]) -> String {
     let pictures = [
         "m=video 40002 RTP/AVP 97",
         "a=rtpmap:97 H264/90000",
@@ -27,10 +32,7 @@ fn offer(port: u16) -> String {
         "a=content:slides",
         "a=label:12",
     ];
-    let floor = format!("m=application {port} UDP/BFCP *");
-    let lines: Vec<&str> =
-        pictures.into_iter().chain([floor.as_str(), "a=floorctrl:c-only"]).collect();
-    format!("{SDP}{}\r\n", lines.join("\r\n"))
+    format!("{SDP}{}\r\n", [&pictures, floor].concat().join("\r\n"))
 }
 
 /// A room system in a call.

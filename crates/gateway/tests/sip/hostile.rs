@@ -4,7 +4,7 @@ use gateway::sip::{RateLimit, SipConfig, SipEndpoint, StartError, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::bridge::{Bridge, PATIENCE, SDP, certificates, config, loopback};
+use crate::bridge::{Bridge, Log, PATIENCE, SDP, certificates, config, loopback};
 use crate::raw::Peer;
 
 /// The endpoint still answers.
@@ -242,31 +242,10 @@ async fn a_start_that_cannot_work_says_why() {
     assert!(SipEndpoint::start(tls).await.is_ok());
 }
 
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_key_and_no_pin_reaches_the_log() {
     let log = Log::default();
-    let writer = log.clone();
-    let filter =
-        tracing_subscriber::EnvFilter::new(format!("trace,{}", gateway::sip::LOG_DIRECTIVE));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _kept = log.keep(&format!("trace,{}", gateway::sip::LOG_DIRECTIVE));
     let mut bridge = Bridge::start(config()).await;
     let mut peer = Peer::new(bridge.address(Transport::Udp), "room**271828").await;
     let sdp = format!("{SDP}a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRETKEY\r\n");
@@ -281,7 +260,7 @@ async fn no_key_and_no_pin_reaches_the_log() {
     peer.hang_up(4).await;
     peer.send_raw(peer.request("INVITE", 5, &sdp).replace("SIP/2.0", "SIP/3").as_bytes()).await;
     is_alive(&bridge).await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains(&peer.call_id) && log.contains("room"), "{log}");
     for secret in ["271828", "SECRETKEY", "Signal"] {
         assert!(!log.contains(secret), "{secret} in {log}");

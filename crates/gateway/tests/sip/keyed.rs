@@ -14,7 +14,7 @@ use sfu::transport::plain::{
 };
 use tokio::net::UdpSocket;
 use tokio::time::{sleep_until, timeout};
-use types::{AudioCodec, Codec, FingerprintHash, MediaKind};
+use types::{AudioCodec, Codec, FingerprintHash, Fingerprints, MediaKind};
 
 use crate::bridge::{PATIENCE, loopback};
 use crate::house::{House, MEDIA};
@@ -87,8 +87,10 @@ impl Room {
         let keys = DtlsKeys {
             certificate: has.clone(),
             active: true,
-            hash: FingerprintHash::Sha256,
-            digests: vec![line.fingerprints[0].digest.clone()],
+            fingerprints: Fingerprints {
+                hash: FingerprintHash::Sha256,
+                digests: vec![line.fingerprints[0].digest.clone()],
+            },
         };
         let media = Media { socket, server, leg: leg(keys, server), got: Got::default() };
         Self { peer, media }

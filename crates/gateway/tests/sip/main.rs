@@ -27,5 +27,6 @@ mod reception;
 mod remote;
 mod roster;
 mod scripted;
+mod secured;
 mod torture;
 mod trunks;

@@ -4,17 +4,16 @@
 //! peer's SDP told of, and has to finish within [`WITHIN`] of the agreement. Strangers that reach
 //! the port can begin handshakes, a few at most, and gain nothing by it.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{self, digest};
-use dimpl::{Config, Dtls, DtlsCertificate, KeyingMaterial, Output, SrtpProfile};
+use dimpl::{Config, Dtls, KeyingMaterial, Output, SrtpProfile};
 use rtp::srtp::Suite;
-use types::FingerprintHash;
+use types::Fingerprints;
 
 use super::SrtpKeys;
+use super::certificate::{Certificate, is_known};
 
 /// From the agreement to the keys at most.
 pub const WITHIN: Duration = Duration::from_secs(15);
@@ -27,49 +26,6 @@ const MAX_HANDSHAKES: u32 = 6;
 /// Bytes of a record of ours, or of a peer's certificate.
 const MAX_OUTPUT: usize = 16 * 1024;
 
-/// A certificate of ours, made for one call: nobody can tell by it that two calls are ours.
-pub struct Certificate(DtlsCertificate);
-
-/// No certificate could be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no certificate for DTLS could be made")]
-pub struct NoCertificate;
-
-impl Certificate {
-    /// A new one, with an ECDSA key on P-256.
-    ///
-    /// # Errors
-    /// [`NoCertificate`], where the system has no randomness.
-    pub fn generate() -> Result<Arc<Self>, NoCertificate> {
-        let made = dimpl::certificate::generate_self_signed_certificate();
-        made.map(|it| Arc::new(Self(it))).map_err(|_| NoCertificate)
-    }
-
-    /// The value of `a=fingerprint` (RFC 8122): hash function and digest.
-    pub fn fingerprint(&self) -> String {
-        format!("sha-256 {}", self.0.fingerprint_str())
-    }
-
-    #[cfg(test)]
-    pub(super) fn der(&self) -> &[u8] {
-        &self.0.certificate
-    }
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Certificate").field(&self.fingerprint()).finish()
-    }
-}
-
-impl PartialEq for Certificate {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.certificate == other.0.certificate
-    }
-}
-
-impl Eq for Certificate {}
-
 /// What was agreed on for the handshake of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DtlsKeys {
@@ -77,10 +33,8 @@ pub struct DtlsKeys {
     pub certificate: Arc<Certificate>,
     /// We begin.
     pub active: bool,
-    /// The hash function of the digests.
-    pub hash: FingerprintHash,
-    /// The peer's certificate has one of these.
-    pub digests: Vec<Vec<u8>>,
+    /// By what the peer's certificate is known.
+    pub fingerprints: Fingerprints,
 }
 
 /// Why a stream has no keys.
@@ -251,8 +205,7 @@ impl Association {
                     buffer.resize(needed, 0);
                 }
                 Output::PeerCert(der) => {
-                    let digest = hashed(self.agreed.hash, der);
-                    handshake.known = Some(self.agreed.digests.contains(&digest));
+                    handshake.known = Some(is_known(der, &self.agreed.fingerprints));
                 }
                 Output::KeyingMaterial(material, profile) => {
                     keys = cut(&material, profile, self.agreed.active);
@@ -292,15 +245,6 @@ impl Association {
         }
         made
     }
-}
-
-fn hashed(hash: FingerprintHash, der: &[u8]) -> Vec<u8> {
-    let algorithm = match hash {
-        FingerprintHash::Sha256 => &digest::SHA256,
-        FingerprintHash::Sha384 => &digest::SHA384,
-        FingerprintHash::Sha512 => &digest::SHA512,
-    };
-    digest(algorithm, der).as_ref().to_vec()
 }
 
 /// Both keys out of what was exported: the client's key, the server's, then the salts in the same

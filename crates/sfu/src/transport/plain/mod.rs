@@ -3,6 +3,7 @@
 //! [`Leg`] is sans-IO: datagrams, packets and time go in, [`LegOut`] comes out of [`Leg::poll`].
 //! It has four ports of ours, two of them for RTCP; sound and picture are never bundled.
 
+mod certificate;
 mod dtls;
 mod egress;
 mod fit;
@@ -30,7 +31,8 @@ use types::{AudioCodec, Codec, MediaKind, VideoCodec};
 
 use crate::command::LegPath;
 
-pub use dtls::{Certificate, DtlsKeys, HandshakeError, NoCertificate};
+pub use certificate::{Certificate, NoCertificate, is_known};
+pub use dtls::{DtlsKeys, HandshakeError};
 pub(crate) use fit::Fit;
 pub use fit::PictureLimits;
 pub use ice::IceKeys;

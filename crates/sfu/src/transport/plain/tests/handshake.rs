@@ -2,9 +2,10 @@
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use rtp::packet::Header;
-use types::FingerprintHash;
+use types::{FingerprintHash, Fingerprints};
 
-use super::super::dtls::{Certificate, WITHIN, is_dtls};
+use super::super::certificate::Certificate;
+use super::super::dtls::{WITHIN, is_dtls};
 use super::*;
 
 const STRANGER: u8 = 66;
@@ -22,8 +23,10 @@ fn keyed(left: &Arc<Certificate>, right: &Arc<Certificate>) -> [LegMedia; 2] {
     let keys = |own: &Arc<Certificate>, peer: &Certificate, active| DtlsKeys {
         certificate: own.clone(),
         active,
-        hash: FingerprintHash::Sha256,
-        digests: vec![vec![7; 32], known_by(peer)],
+        fingerprints: Fingerprints {
+            hash: FingerprintHash::Sha256,
+            digests: vec![vec![7; 32], known_by(peer)],
+        },
     };
     let with = |media, keys: DtlsKeys| {
         each(media, |stream| {
@@ -106,8 +109,8 @@ fn a_certificate_is_known_by_other_hashes_too() {
     let [ours, mut theirs] = keyed(&left, &right);
     theirs = each(theirs, |stream| {
         let keys = stream.dtls.as_mut().unwrap();
-        keys.hash = FingerprintHash::Sha512;
-        keys.digests = vec![digest(&SHA512, left.der()).as_ref().to_vec()];
+        let digests = vec![digest(&SHA512, left.der()).as_ref().to_vec()];
+        keys.fingerprints = Fingerprints { hash: FingerprintHash::Sha512, digests };
     });
     assert_eq!(known_by(&left), digest(&SHA256, left.der()).as_ref());
     assert_talk(&mut Pump::new(ours, theirs), 5);
