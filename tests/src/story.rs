@@ -1,6 +1,7 @@
 //! What every story with real peers needs around it.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The workspace's folder.
@@ -13,8 +14,8 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// One story: its folder of artefacts, and the right to run. Two cores carry one meeting of real
-/// peers at a time.
+/// One story: its folder of artefacts, and the right to run. Two cores carry one meeting of browsers
+/// at a time.
 pub struct Story {
     /// Where pictures, recordings and logs of this story go.
     pub artefacts: PathBuf,
@@ -22,15 +23,28 @@ pub struct Story {
 }
 
 impl Story {
-    /// Waits for its turn and begins with an empty folder.
+    /// Waits until no other story runs, and begins with an empty folder.
     ///
     /// # Panics
     /// When the folder cannot be made.
     pub fn begin(name: &str) -> Self {
+        Self::after(name, |turn| turn.lock())
+    }
+
+    /// The same beside others of its kind: stories that wait more than they work. The runner has to
+    /// know them as well (`scripts/nextest.toml`).
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    pub fn begin_beside_others(name: &str) -> Self {
+        Self::after(name, |turn| turn.lock_shared())
+    }
+
+    fn after(name: &str, wait: fn(&File) -> io::Result<()>) -> Self {
         let folder = target().join("artefacts");
         fs::create_dir_all(&folder).expect("the folder of artefacts");
         let turn = File::create(folder.join("turn.lock")).expect("the lock of turns");
-        turn.lock().expect("a turn");
+        wait(&turn).expect("a turn");
         let artefacts = folder.join(name);
         let _ = fs::remove_dir_all(&artefacts);
         fs::create_dir_all(&artefacts).expect("the story's folder");

@@ -47,7 +47,7 @@ fn status(answer: &str) -> u16 {
 
 #[test]
 fn what_is_searched_for_is_never_sql() {
-    let story = Story::begin("what_is_searched_for_is_never_sql");
+    let story = Story::begin_beside_others("what_is_searched_for_is_never_sql");
     let server = Server::start(&story);
     let admin = administrator(&server);
     assert_eq!(admin.ask("POST", "/api/v1/accounts", Some(&json!({ "name": "anna" }))).status, 201);
@@ -103,7 +103,7 @@ fn what_is_searched_for_is_never_sql() {
 
 #[test]
 fn nobody_writes_the_lines_of_an_answers_head() {
-    let story = Story::begin("nobody_writes_the_lines_of_an_answers_head");
+    let story = Story::begin_beside_others("nobody_writes_the_lines_of_an_answers_head");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let admin = administrator(&server);
     let evil = "a\r\nX-Evil: yes\r\n\r\n<script>";
@@ -149,7 +149,7 @@ fn nobody_writes_the_lines_of_an_answers_head() {
 
 #[test]
 fn a_table_program_runs_no_formula_of_a_guest() {
-    let story = Story::begin("a_table_program_runs_no_formula_of_a_guest");
+    let story = Story::begin_beside_others("a_table_program_runs_no_formula_of_a_guest");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let admin = administrator(&server);
     let formula = "=HYPERLINK(\"http://evil.example\",\"x\")";
@@ -190,7 +190,7 @@ fn endpoints_with_bodies(server: &Server) -> Vec<(String, String)> {
 
 #[test]
 fn bodies_that_are_too_large_or_too_slow_are_given_up() {
-    let story = Story::begin("bodies_that_are_too_large_or_too_slow_are_given_up");
+    let story = Story::begin_beside_others("bodies_that_are_too_large_or_too_slow_are_given_up");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let admin = administrator(&server);
     let endpoints = endpoints_with_bodies(&server);
@@ -237,7 +237,7 @@ fn bodies_that_are_too_large_or_too_slow_are_given_up() {
 
 #[test]
 fn a_wrong_host_or_origin_gets_nothing() {
-    let story = Story::begin("a_wrong_host_or_origin_gets_nothing");
+    let story = Story::begin_beside_others("a_wrong_host_or_origin_gets_nothing");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let admin = administrator(&server);
     for path in
@@ -311,7 +311,7 @@ fn with_algorithm(good: &str, algorithm: Algorithm) -> String {
 
 #[test]
 fn tokens_that_are_forged_old_or_of_another_algorithm_open_nothing() {
-    let story = Story::begin("tokens_that_are_forged_old_or_of_another_algorithm");
+    let story = Story::begin_beside_others("tokens_that_are_forged_old_or_of_another_algorithm");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let now = SystemTime::now();
     let hour = Duration::from_secs(3600);
@@ -363,7 +363,7 @@ fn tokens_that_are_forged_old_or_of_another_algorithm_open_nothing() {
 
 #[test]
 fn an_api_token_that_ended_or_was_changed_opens_nothing() {
-    let story = Story::begin("an_api_token_that_ended_or_was_changed");
+    let story = Story::begin_beside_others("an_api_token_that_ended_or_was_changed");
     let server = Server::start(&story);
     let admin = administrator(&server);
     let by = |head: &str| ask(&server, "GET", "/api/v1/session", head, None).status;
@@ -422,7 +422,7 @@ fn written(seconds: u64) -> String {
 
 #[test]
 fn whether_there_is_such_a_user_shows_neither_by_count_nor_by_time() {
-    let story = Story::begin("whether_there_is_such_a_user_shows_neither");
+    let story = Story::begin_beside_others("whether_there_is_such_a_user_shows_neither");
     let server = Server::start(&story);
     let admin = administrator(&server);
     let try_as = |name: &str| {
@@ -470,7 +470,7 @@ fn whether_there_is_such_a_user_shows_neither_by_count_nor_by_time() {
 
 #[test]
 fn a_pin_shows_neither_by_count_nor_by_time() {
-    let story = Story::begin("a_pin_shows_neither_by_count_nor_by_time");
+    let story = Story::begin_beside_others("a_pin_shows_neither_by_count_nor_by_time");
     let meeting = "[[meeting]]\nid = \"closed\"\nguest_pin = \"8392017465\"\n";
     let server = Server::start_with(&story, meeting);
     let try_with = |pin: &str| {
@@ -597,7 +597,7 @@ fn call(server: &Server) {
 
 #[test]
 fn secrets_stand_in_no_log_no_error_no_export_and_no_answer() {
-    let story = Story::begin("secrets_stand_nowhere");
+    let story = Story::begin_beside_others("secrets_stand_nowhere");
     let configuration = format!(
         "[[key]]\nid = \"portal\"\nsecret = \"{MARKED_KEY}\"\nrights = [\"create_rooms\", \"sip_call\"]\n\
          [[meeting]]\nid = \"closed\"\nguest_pin = \"{MARKED_PIN}\"\nhost_pin = \"7410852963\"\n\

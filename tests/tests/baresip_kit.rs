@@ -23,7 +23,7 @@ fn call(story: &Story, config: impl Fn(Mark) -> BaresipConfig) -> (Baresip, Bare
 
 #[test]
 fn room_systems_meet_in_the_clear() {
-    let story = Story::begin("room_systems_meet_in_the_clear");
+    let story = Story::begin_beside_others("room_systems_meet_in_the_clear");
     let (mut red, mut blue) = call(&story, BaresipConfig::new);
 
     red.send_dtmf("12#");
@@ -49,7 +49,7 @@ fn room_systems_meet_in_the_clear() {
 
 #[test]
 fn room_systems_meet_encrypted() {
-    let story = Story::begin("room_systems_meet_encrypted");
+    let story = Story::begin_beside_others("room_systems_meet_encrypted");
     let config = |mark| BaresipConfig {
         audio: "opus",
         srtp: true,
@@ -62,7 +62,7 @@ fn room_systems_meet_encrypted() {
 
 #[test]
 fn room_systems_meet_by_other_codecs() {
-    let story = Story::begin("room_systems_meet_by_other_codecs");
+    let story = Story::begin_beside_others("room_systems_meet_by_other_codecs");
     for audio in ["g722", "pcmu"] {
         let config = |mark| BaresipConfig {
             audio,
@@ -76,7 +76,7 @@ fn room_systems_meet_by_other_codecs() {
 
 #[test]
 fn a_room_system_tells_why_a_call_failed() {
-    let story = Story::begin("a_room_system_tells_why_a_call_failed");
+    let story = Story::begin_beside_others("a_room_system_tells_why_a_call_failed");
     let [mut red, blue] = [RED, BLUE].map(|mark| Baresip::start(&story, BaresipConfig::new(mark)));
     let nobody = blue.uri().replace("room", "nobody");
     assert_eq!(red.try_dial(&nobody), Err("404 Not Found".into()));

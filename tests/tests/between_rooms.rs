@@ -15,7 +15,7 @@ const PASSWORD: &str = "long-enough-for-a-hall";
 
 #[test]
 fn a_registered_room_calls_another_one_by_its_name() {
-    let story = Story::begin("a_registered_room_calls_another_one_by_its_name");
+    let story = Story::begin_beside_others("a_registered_room_calls_another_one_by_its_name");
     let server = Server::start(&story);
     let admin = CommandLine::new(&story, &server, "admin");
     admin.first_sign_in(&server);

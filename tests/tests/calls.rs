@@ -116,7 +116,7 @@ fn caller_hears(caller: &mut Caller, mark: Mark) {
 
 #[test]
 fn refusals_tell_nothing_of_meetings() {
-    let story = Story::begin("refusals_tell_nothing_of_meetings");
+    let story = Story::begin_beside_others("refusals_tell_nothing_of_meetings");
     let meetings = "[[meeting]]\nid = \"board\"\nguest_pin = \"1234\"\nroom_systems = false\n\
                     [[meeting]]\nid = \"open\"\n";
     let server = Server::start_public(&story, meetings);
@@ -178,7 +178,8 @@ fn stands_outside(server: &Server, room: &mut Baresip, ink: &std::ops::Range<f64
 
 #[test]
 fn a_pin_is_dialled_or_pressed_and_three_wrong_ones_end_the_call() {
-    let story = Story::begin("a_pin_is_dialled_or_pressed_and_three_wrong_ones_end_the_call");
+    let story =
+        Story::begin_beside_others("a_pin_is_dialled_or_pressed_and_three_wrong_ones_end_the_call");
     let server = Server::start_with(
         &story,
         &format!("[[meeting]]\nid = \"board\"\nguest_pin = \"{PIN}\"\n"),
@@ -302,7 +303,7 @@ fn a_call_is_held_resumed_muted_and_ended_from_either_side() {
 
 #[test]
 fn a_caller_changes_its_session_in_every_way() {
-    let story = Story::begin("a_caller_changes_its_session_in_every_way");
+    let story = Story::begin_beside_others("a_caller_changes_its_session_in_every_way");
     let server = Server::start(&story);
     let mut red = person(&server, RED, "demo");
     let mut caller = Caller::new(&server.dial("demo", "udp"), GREEN);
@@ -374,7 +375,7 @@ fn wait_for_silence_of(server: &Server, caller: &mut Caller) {
 
 #[test]
 fn two_room_systems_see_each_other() {
-    let story = Story::begin("two_room_systems_see_each_other");
+    let story = Story::begin_beside_others("two_room_systems_see_each_other");
     let server = Server::start(&story);
     let mut rooms = [BLUE, GREEN].map(|mark| Baresip::start(&story, BaresipConfig::new(mark)));
     let compositions = |wanted: f64| {

@@ -35,7 +35,7 @@ impl Said {
 
 impl House {
     fn new(name: &str, http: &str) -> Self {
-        let house = Self { story: Story::begin(name), http: free_tcp_port() };
+        let house = Self { story: Story::begin_beside_others(name), http: free_tcp_port() };
         house.configure(&house.story.file("data"), http);
         house
     }

@@ -14,7 +14,7 @@ const WRITERS: usize = 3;
 /// Kills the server so many times while accounts are made, at another moment each time, and then
 /// counts.
 fn killed(name: &str, times: usize) {
-    let story = Story::begin(name);
+    let story = Story::begin_beside_others(name);
     let server = Server::start(&story);
     let (admin, first) = server.first.clone().expect("a first administrator");
     drop(Page::first_sign_in(&server, &admin, &first));

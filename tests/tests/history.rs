@@ -58,7 +58,7 @@ fn entries(
 
 #[test]
 fn a_meeting_stands_in_the_history_and_is_told_as_it_happens() {
-    let story = Story::begin("a_meeting_stands_in_the_history");
+    let story = Story::begin_beside_others("a_meeting_stands_in_the_history");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
@@ -128,7 +128,7 @@ fn a_meeting_stands_in_the_history_and_is_told_as_it_happens() {
 
 #[test]
 fn what_was_said_in_a_call_is_kept_without_its_secrets() {
-    let story = Story::begin("what_was_said_in_a_call_is_kept");
+    let story = Story::begin_beside_others("what_was_said_in_a_call_is_kept");
     let meetings = "[[meeting]]\nid = \"board\"\nguest_pin = \"471100\"\n\n\
                     [[meeting]]\nid = \"closed\"\nroom_systems = false\n";
     let server = Server::start_with(&story, meetings);
@@ -193,7 +193,7 @@ fn what_was_said_in_a_call_is_kept_without_its_secrets() {
 
 #[test]
 fn commands_show_the_history() {
-    let story = Story::begin("commands_show_the_history");
+    let story = Story::begin_beside_others("commands_show_the_history");
     let server = Server::start(&story);
     let admin = CommandLine::new(&story, &server, "admin");
     admin.first_sign_in(&server);
@@ -220,7 +220,7 @@ fn commands_show_the_history() {
 
 #[test]
 fn what_a_crash_cut_off_is_ended_at_the_next_start() {
-    let story = Story::begin("what_a_crash_cut_off");
+    let story = Story::begin_beside_others("what_a_crash_cut_off");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
@@ -264,7 +264,7 @@ database.commit()
 
 #[test]
 fn a_page_out_of_a_hundred_thousand_rows_is_there_at_once() {
-    let story = Story::begin("a_page_out_of_a_hundred_thousand_rows");
+    let story = Story::begin_beside_others("a_page_out_of_a_hundred_thousand_rows");
     let configuration = "[history]\ndays = 36500\n";
     let server = Server::start_with(&story, configuration);
     let (name, first) = server.first.clone().expect("a first administrator");

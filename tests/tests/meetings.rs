@@ -68,7 +68,7 @@ const ALWAYS_ON: [&str; 8] = [
 
 #[test]
 fn an_organiser_books_a_weekly_meeting_that_guests_join_by_link_and_number() {
-    let story = Story::begin("an_organiser_books_a_weekly_meeting");
+    let story = Story::begin_beside_others("an_organiser_books_a_weekly_meeting");
     // It follows the section [http] that the story begins with.
     let public = "public_url = \"https://meet.example.org\"\n";
     let server = Server::start_public(&story, public);
@@ -166,7 +166,7 @@ fn an_organiser_books_a_weekly_meeting_that_guests_join_by_link_and_number() {
 
 #[test]
 fn who_may_join_and_when_is_told_before_anything_else() {
-    let story = Story::begin("who_may_join_and_when_is_told_before_anything_else");
+    let story = Story::begin_beside_others("who_may_join_and_when_is_told_before_anything_else");
     let server = Server::start_public(&story, "");
     let house = House::of(&story, &server);
     let olga = house.person("olga", "organiser");
@@ -225,7 +225,7 @@ fn who_may_join_and_when_is_told_before_anything_else() {
 
 #[test]
 fn what_is_wrong_with_a_meeting_is_told_field_by_field() {
-    let story = Story::begin("what_is_wrong_with_a_meeting_is_told_field_by_field");
+    let story = Story::begin_beside_others("what_is_wrong_with_a_meeting_is_told_field_by_field");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
@@ -289,7 +289,8 @@ fn what_is_wrong_with_a_meeting_is_told_field_by_field() {
 
 #[test]
 fn groups_room_systems_trunks_rules_and_contacts_are_kept_by_commands() {
-    let story = Story::begin("groups_room_systems_trunks_rules_and_contacts_are_kept");
+    let story =
+        Story::begin_beside_others("groups_room_systems_trunks_rules_and_contacts_are_kept");
     let server = Server::start(&story);
     let house = House::of(&story, &server);
     let admin = &house.admin;

@@ -32,7 +32,7 @@ fn names(list: &Value, field: &str) -> Vec<String> {
 
 #[test]
 fn a_house_is_run_by_commands() {
-    let story = Story::begin("a_house_is_run_by_commands");
+    let story = Story::begin_beside_others("a_house_is_run_by_commands");
     let server = Server::start(&story);
     let admin = CommandLine::new(&story, &server, "admin");
     assert_eq!(admin.run(&["account", "list"], "").code, 3, "nobody is signed in");
@@ -94,7 +94,7 @@ fn a_house_is_run_by_commands() {
 
 #[test]
 fn a_start_that_fails_leaves_no_account_whose_password_nobody_knows() {
-    let story = Story::begin("a_start_that_fails_leaves_no_account");
+    let story = Story::begin_beside_others("a_start_that_fails_leaves_no_account");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
     let off = ["UDP", "TCP", "TLS"].map(|it| (format!("PLENUM_SIP_{it}_LISTEN"), "off"));
@@ -117,7 +117,7 @@ fn a_start_that_fails_leaves_no_account_whose_password_nobody_knows() {
 
 #[test]
 fn a_lost_password_is_recovered_by_whoever_rules_the_machine() {
-    let story = Story::begin("a_lost_password_is_recovered");
+    let story = Story::begin_beside_others("a_lost_password_is_recovered");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let page = Page::first_sign_in(&server, &name, &first);
@@ -165,7 +165,7 @@ fn path(template: &str) -> String {
 
 #[test]
 fn every_endpoint_asks_every_role_for_its_right() {
-    let story = Story::begin("every_endpoint_asks_every_role_for_its_right");
+    let story = Story::begin_beside_others("every_endpoint_asks_every_role_for_its_right");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
@@ -202,7 +202,8 @@ fn every_endpoint_asks_every_role_for_its_right() {
 
 #[test]
 fn a_session_cannot_be_forged_fixed_or_used_by_another_site() {
-    let story = Story::begin("a_session_cannot_be_forged_fixed_or_used_by_another_site");
+    let story =
+        Story::begin_beside_others("a_session_cannot_be_forged_fixed_or_used_by_another_site");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);
@@ -239,7 +240,7 @@ fn a_session_cannot_be_forged_fixed_or_used_by_another_site() {
 
 #[test]
 fn what_is_read_is_what_is_changed() {
-    let story = Story::begin("what_is_read_is_what_is_changed");
+    let story = Story::begin_beside_others("what_is_read_is_what_is_changed");
     let server = Server::start(&story);
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);

@@ -37,7 +37,7 @@ fn waiting(server: &Server, count: usize) {
 
 #[test]
 fn who_dials_the_address_alone_enters_number_and_pin_waits_and_is_admitted() {
-    let story = Story::begin("who_dials_the_address_alone");
+    let story = Story::begin_beside_others("who_dials_the_address_alone");
     let server = Server::start_with(&story, CONFIGURATION);
     let address = server.dial("", "udp");
     // A baresip makes the address of a user out of an address alone: a rule sends it there.

@@ -71,7 +71,7 @@ fn restore(story: &Story, house: &Path) {
 #[test]
 fn a_house_of_every_earlier_schema_lives_on() {
     for schema in 1..=SCHEMA {
-        let story = Story::begin(&format!("a_house_of_schema_{schema}_lives_on"));
+        let story = Story::begin_beside_others(&format!("a_house_of_schema_{schema}_lives_on"));
         restore(&story, &house(schema));
         let server = Server::start(&story);
         assert_eq!(server.first, None, "the house has its people");
@@ -108,7 +108,7 @@ fn a_house_of_every_earlier_schema_lives_on() {
 fn this_versions_house_is_kept() {
     let house = house(SCHEMA);
     assert!(!house.exists(), "{} is there: it never changes", house.display());
-    let story = Story::begin("this_versions_house_is_kept");
+    let story = Story::begin_beside_others("this_versions_house_is_kept");
     let server = Server::start(&story);
     let admin = CommandLine::new(&story, &server, "admin");
     admin.first_sign_in(&server);

@@ -38,7 +38,7 @@ fn administrator(server: &Server) -> Page<'_> {
 
 #[test]
 fn a_request_with_a_key_is_done_once_also_after_a_crash() {
-    let story = Story::begin("a_request_with_a_key_is_done_once");
+    let story = Story::begin_beside_others("a_request_with_a_key_is_done_once");
     let server = Server::start(&story);
     let page = administrator(&server);
     let operator = Somebody::of(&page.person("olga", "operator"));
@@ -81,7 +81,7 @@ fn a_request_with_a_key_is_done_once_also_after_a_crash() {
 
 #[test]
 fn the_same_request_at_the_same_moment_is_done_once() {
-    let story = Story::begin("the_same_request_at_the_same_moment_is_done_once");
+    let story = Story::begin_beside_others("the_same_request_at_the_same_moment_is_done_once");
     let server = Server::start(&story);
     let admin = Somebody::of(&administrator(&server));
     let before = admin.accounts(&server);
@@ -103,7 +103,7 @@ fn the_same_request_at_the_same_moment_is_done_once() {
 
 #[test]
 fn who_asks_too_often_waits_and_others_do_not() {
-    let story = Story::begin("who_asks_too_often_waits");
+    let story = Story::begin_beside_others("who_asks_too_often_waits");
     let server = Server::start(&story);
     let admin = Somebody::of(&administrator(&server));
     let nobody = || ask(&server, "GET", "/api/v1/session", "", None);

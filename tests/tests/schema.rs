@@ -41,7 +41,7 @@ fn complaints(story: &Story, server: &Server, name: &str, token: Option<&str>) -
 
 #[test]
 fn every_answer_is_as_the_description_says() {
-    let story = Story::begin("every_answer_is_as_the_description_says");
+    let story = Story::begin_beside_others("every_answer_is_as_the_description_says");
     let server = Server::start_with(&story, "[[meeting]]\nid = \"open\"\n");
     let (name, first) = server.first.clone().expect("a first administrator");
     let admin = Page::first_sign_in(&server, &name, &first);

@@ -31,7 +31,7 @@ fn caller_hears(caller: &mut Caller, mark: Mark, does: bool) {
 
 #[test]
 fn a_telephone_dials_is_dialled_holds_and_hands_its_call_on() {
-    let story = Story::begin("a_telephone_dials_is_dialled");
+    let story = Story::begin_beside_others("a_telephone_dials_is_dialled");
     let server = Server::start_with(&story, CONFIGURATION);
     let mut other = Caller::new(&server.dial("board**1234", "udp"), GREEN);
     other.dial("8 0");
