@@ -68,11 +68,11 @@ async fn a_server_that_is_overloaded_is_left_alone_for_as_long_as_it_says() {
     let mut more = vec![0; 4096];
     while let Ok(length) = busy.socket.try_recv(&mut more) {
         let more = Message(String::from_utf8_lossy(&more[..length]).into_owned());
-        assert_eq!(
-            more.header("Call-ID"),
-            refused.header("Call-ID"),
-            "it is asked for nothing more"
-        );
+        // It is still asked whether it is there.
+        if !more.first_line().starts_with("OPTIONS ") {
+            let call = more.header("Call-ID");
+            assert_eq!(call, refused.header("Call-ID"), "it is called no more");
+        }
     }
     house.gateway.stop().await;
 }
