@@ -119,7 +119,7 @@ impl Server {
             .envs((!configuration.contains("shards")).then_some(("PLENUM_SFU_SHARDS", "1")))
             .env("PLENUM_SFU_UDP_PORT", free_udp_port().to_string())
             .env("PLENUM_SFU_TCP_PORT", free_tcp_port().to_string())
-            .envs((!configuration.contains("[log]")).then_some(("PLENUM_LOG_FILTER", "info")))
+            .envs((!configuration.contains("[log]")).then(|| ("PLENUM_LOG_FILTER", log_filter())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -352,6 +352,11 @@ impl Drop for Server {
             let _ = self.process.wait();
         }
     }
+}
+
+/// What servers log: `PLENUM_LOG_FILTER=info,sfu=trace` before the runner's command says another.
+fn log_filter() -> String {
+    std::env::var("PLENUM_LOG_FILTER").unwrap_or_else(|_| "info".to_owned())
 }
 
 /// The program.
