@@ -9,6 +9,11 @@ pub const MAX_LAYERS: usize = 3;
 /// longest gap of a shared screen at its lowest rate (one frame a second), so that it never flaps.
 const LIVE: Duration = Duration::from_secs(3);
 
+/// Nor does one that has sent nothing for this long while another layer went on: its encoder has no
+/// bits for it, as after a change of networks. All layers show the same frames, so that a screen that
+/// stands still holds up all of them.
+const LEFT_BEHIND: Duration = Duration::from_millis(700);
+
 /// Receivers' requests for key frames of one source are merged to one a second, and repeated at
 /// this interval until a key frame comes.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(1);
@@ -162,7 +167,12 @@ pub fn choose(layers: &[Layer; MAX_LAYERS], wanted: Wanted, now: Instant) -> u8 
             layers.iter().position(|layer| layer.covers(width, height)).unwrap_or(highest)
         }
     };
-    let live = |index: &usize| layers.get(*index).is_some_and(|layer| layer.is_live(now));
+    let newest = layers.iter().filter_map(|layer| layer.last_packet).max();
+    let goes_on = |layer: &Layer| {
+        let behind = |(last, newest): (_, Instant)| newest.saturating_duration_since(last);
+        layer.last_packet.zip(newest).is_some_and(|times| behind(times) < LEFT_BEHIND)
+    };
+    let live = |index: &usize| layers.get(*index).is_some_and(|it| it.is_live(now) && goes_on(it));
     let chosen = (0..=ideal).rev().find(live).or_else(|| (ideal..MAX_LAYERS).find(live));
     chosen.unwrap_or(ideal) as u8
 }
@@ -202,6 +212,22 @@ mod tests {
         assert_eq!(choose(&layers(now, [false, false, true]), Wanted::Layer(0), now), 2);
         let later = now + LIVE;
         assert_eq!(choose(&layers(now, [true, true, true]), Wanted::Layer(1), later), 1);
+    }
+
+    #[test]
+    fn a_layer_that_stops_while_another_goes_on_is_left_and_all_that_pause_are_not() {
+        let start = Instant::now();
+        let mut all = layers(start, [true; 3]);
+        let at = |millis| start + Duration::from_millis(millis);
+        for millis in (0..=1000).step_by(100) {
+            all[0].received(at(millis), false, 1000);
+            let expected = if millis < 700 { 2 } else { 0 };
+            assert_eq!(choose(&all, Wanted::default(), at(millis)), expected, "after {millis} ms");
+        }
+        all[2].received(at(1000), true, 1000);
+        assert_eq!(choose(&all, Wanted::default(), at(1000)), 2, "it is back");
+        all[1].received(at(1000), true, 1000);
+        assert_eq!(choose(&all, Wanted::default(), at(3900)), 2, "the screen stands still");
     }
 
     #[test]
