@@ -402,10 +402,14 @@ impl Line {
         }
     }
 
-    /// Lets the last word be read.
+    /// Lets the last word be read, whatever goes on meanwhile, unless the call ends.
     pub(super) async fn let_read(&mut self) {
         let read = Instant::now() + LAST_WORD;
-        while self.next(Some(read), None).await.is_some() {}
+        while Instant::now() < read {
+            if let Some(Next::Over | Next::Goodbye) = self.next(Some(read), None).await {
+                return;
+            }
+        }
     }
 
     /// Shows a prompt, and says it if it is another one than before.
