@@ -46,6 +46,7 @@ pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};
 pub use self::limit::RateLimit;
+pub(crate) use self::limit::{Share, Shares};
 pub use self::locate::{LocateError, Located};
 pub use self::proof::{Challenge, Credentials, Proof};
 pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
