@@ -155,7 +155,7 @@ impl Status {
     }
 }
 
-/// A user part as it may stand in a log: without what follows `**`, which is a PIN.
+/// A user part as it may stand in a log: without a PIN.
 fn loggable(user: &str) -> &str {
-    user.split("**").next().unwrap_or_default()
+    types::without_pin(user)
 }

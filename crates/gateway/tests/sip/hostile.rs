@@ -259,6 +259,11 @@ async fn no_key_and_no_pin_reaches_the_log() {
     bridge.note("tone").await;
     peer.hang_up(4).await;
     peer.send_raw(peer.request("INVITE", 5, &sdp).replace("SIP/2.0", "SIP/3").as_bytes()).await;
+    for user in ["room*%2A271828", "room%2a%2A271828", "room%23%23271828"] {
+        let mut peer = Peer::new(peer.server, user).await;
+        peer.call(SDP).await;
+        peer.hang_up(2).await;
+    }
     is_alive(&bridge).await;
     let log = log.text();
     assert!(log.contains(&peer.call_id) && log.contains("room"), "{log}");
