@@ -62,7 +62,7 @@ impl Dialled {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new call, if there is room for it.
+    /// A new call, if there is room for it: where there is none, what ended first is forgotten.
     pub(crate) fn add(
         &self,
         leg: DialledLeg,
@@ -71,7 +71,9 @@ impl Dialled {
         let mut legs = self.lock();
         legs.retain(|_, it| it.ended.is_none_or(|at| at.elapsed() < REMEMBERED));
         if legs.len() >= MAX_LEGS {
-            return Err(DialRefusal::TooMany);
+            let ended = legs.iter().filter_map(|(id, it)| Some((it.ended?, id)));
+            let first = ended.min_by_key(|(at, _)| *at).map(|(_, id)| id.clone());
+            legs.remove(&first.ok_or(DialRefusal::TooMany)?);
         }
         legs.insert(leg.id.clone(), Entry { leg, hang_up, ended: None });
         Ok(())
@@ -484,5 +486,39 @@ fn state_of(kind: FailureKind) -> LegState {
         FailureKind::Refused(415 | 488 | 606) => LegState::Incompatible,
         FailureKind::Refused(_) => LegState::Refused,
         FailureKind::Cancelled => LegState::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(number: usize) -> DialledLeg {
+        DialledLeg {
+            id: LegId(number.to_string()),
+            meeting: MeetingId::parse("board").unwrap(),
+            identity: Identity::new("hall"),
+            address: "hall@example.org".to_owned(),
+            state: LegState::Dialling,
+            layout: LegLayout::Grid,
+        }
+    }
+
+    #[test]
+    fn calls_that_have_ended_are_in_nobodys_way() {
+        let dialled = Dialled::default();
+        let add = |number| dialled.add(leg(number), CancellationToken::new());
+        for number in 0..MAX_LEGS {
+            add(number).unwrap();
+        }
+        assert_eq!(add(MAX_LEGS), Err(DialRefusal::TooMany), "all of them are up");
+        for number in [7, 3] {
+            dialled.set(&leg(number).id, LegState::Ended).unwrap();
+        }
+        let known = |number| dialled.leg(&leg(number).meeting, &leg(number).id).is_some();
+        add(MAX_LEGS).unwrap();
+        assert_eq!([known(7), known(3)], [false, true], "what ended first is forgotten first");
+        add(MAX_LEGS + 1).unwrap();
+        assert_eq!(add(MAX_LEGS + 2), Err(DialRefusal::TooMany));
     }
 }
