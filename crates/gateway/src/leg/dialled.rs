@@ -54,6 +54,13 @@ pub(crate) struct Place {
     side: Option<CallingSide>,
 }
 
+/// What of the refusals of a call was followed.
+#[derive(Default)]
+struct Followed {
+    proofs: u32,
+    interval: bool,
+}
+
 /// Who called here, by the user of its address, and who wants to know how the call on stands.
 pub(crate) type CallingSide = (String, watch::Sender<LegState>);
 
@@ -183,11 +190,14 @@ impl Place {
     }
 
     /// A call that was refused, as its refusal says that it is to be made, if it says so. Who we are is
-    /// proved once, and once more where the first proof only came too late.
-    fn again(&self, dial: &Dial, refused: &Call, proofs: &mut u32) -> Option<Dial> {
+    /// proved once, and once more where the first proof only came too late; whoever wants another
+    /// session interval gets it once.
+    fn again(&self, dial: &Dial, refused: &Call, followed: &mut Followed) -> Option<Dial> {
         let Advice { challenge, interval, .. } = refused.advice();
         let dial = Dial { again: Some(refused.id().clone()), ..dial.clone() };
-        if let Some(interval) = interval.filter(|it| *it > dial.interval) {
+        let Followed { proofs, interval: given } = followed;
+        if let Some(interval) = interval.filter(|it| *it > dial.interval && !*given) {
+            *given = true;
             tracing::info!(interval, "calling again: with the session interval that is asked for");
             return Some(Dial { interval, ..dial });
         }
@@ -414,7 +424,7 @@ async fn attempt(
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, NotAnswered> {
-    let mut proofs = 0;
+    let mut followed = Followed::default();
     let dial = place.dial(meeting, target, session.offer());
     let mut dial = Dial { no_answer, ..dial };
     let (call, sdp) = loop {
@@ -425,7 +435,7 @@ async fn attempt(
         match outcome(place, leg, &mut call).await {
             Ok(sdp) => break (call, sdp),
             Err(state) if place.hang_up.is_cancelled() => return Err(state.into()),
-            Err(state) => match place.again(&dial, &call, &mut proofs) {
+            Err(state) => match place.again(&dial, &call, &mut followed) {
                 Some(again) => dial = again,
                 None => return Err(NotAnswered { state, advice: Box::new(call.advice()) }),
             },
