@@ -271,3 +271,20 @@ async fn no_key_and_no_pin_reaches_the_log() {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
 }
+
+#[tokio::test]
+async fn no_caller_fills_the_log_with_its_names() {
+    let log = Log::default();
+    let _kept = log.keep(&format!("info,{}", gateway::sip::LOG_DIRECTIVE));
+    let bridge = Bridge::start(config()).await;
+    let user: &str = "u".repeat(5_000).leak();
+    let mut peer = Peer::new(bridge.address(Transport::Udp), user).await;
+    peer.extra = format!("User-Agent: {}\r\n", "a".repeat(5_000));
+    peer.call(SDP).await;
+    peer.hang_up(2).await;
+    let log = log.text();
+    for name in ["u", "a"] {
+        assert!(log.contains(&name.repeat(200)), "{log}");
+        assert!(!log.contains(&name.repeat(201)), "{log}");
+    }
+}
