@@ -26,8 +26,8 @@ use crate::leg::{self, Caller, CallingSide, Cameras, Codes, DialledLegs, MediaRu
 use crate::plan::{self, Plan, Read, Ruling};
 use crate::registrar::{Callee, InCall, Registrar};
 use crate::sip::{
-    CallId, Flow, Hop, Incoming, IncomingCall, SipConfig, SipEndpoint, SipStats, StartError,
-    Target, Transport,
+    CallId, Flow, Hop, Incoming, IncomingCall, Share, Shares, SipConfig, SipEndpoint, SipStats,
+    StartError, Target, Transport,
 };
 use crate::trunks::{self, Trunks};
 
@@ -37,6 +37,11 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const PIN_FAILURES: Rate = Rate { burst: 10, interval: Duration::from_secs(60) };
 /// Addresses whose wrong PINs are remembered.
 const PIN_ADDRESSES: usize = 10_000;
+/// One network may have one in so many of the calls that there may be at once, so that whoever calls as
+/// often as it can, and lets every call run out, leaves most of them to others. Trunks have limits of
+/// their own and are not counted. Devices of the house are, like everybody at their address: one that
+/// goes wild is no better than a stranger, and a quarter is more than an office has.
+const SHARE_OF_ONE: usize = 4;
 /// Requests to register that wait at a time; more are told to come again.
 const REGISTERS: usize = 256;
 
@@ -87,6 +92,9 @@ pub(crate) struct Shared {
     announced: Vec<IpAddr>,
     pin_failures: Mutex<Limiter>,
     places: Mutex<HashMap<CallId, (MeetingId, Role)>>,
+    /// Calls that came in, but for those over trunks, and how many one network may have.
+    callers: Arc<Shares>,
+    calls_of_one: usize,
     legs: TaskTracker,
 }
 
@@ -113,6 +121,7 @@ impl Gateway {
         let registrar = records.map(|it| Registrar::new(it, Instant::now())).transpose();
         let registrar = registrar.map_err(|error| StartError::Stack(error.into()))?;
         let registers_here = registrar.is_some().then_some(sender);
+        let calls_of_one = (config.sip.limits.calls / SHARE_OF_ONE).max(1);
         let sip = SipConfig { registers: registers_here, ladders, ..config.sip };
         let (endpoint, calls) = SipEndpoint::start(sip).await?;
         let shared = Arc::new(Shared {
@@ -133,6 +142,8 @@ impl Gateway {
             stop: CancellationToken::new(),
             pin_failures: Mutex::new(Limiter::new(PIN_FAILURES, PIN_ADDRESSES)),
             places: Mutex::default(),
+            callers: Arc::default(),
+            calls_of_one,
             legs: TaskTracker::new(),
         });
         if let Some(registrar) = registrar {
@@ -381,6 +392,11 @@ impl Shared {
         let change = MemberChange { attributes: [layout].into(), ..MemberChange::default() };
         let identity = leg.identity.clone();
         meeting.tell(Command::UpdateMember { identity, change, permissions: None });
+    }
+
+    /// A call's place among those of its network; `None`: they are as many as may be.
+    pub(crate) fn share(&self, source: IpAddr) -> Option<Share> {
+        self.callers.take(source, self.calls_of_one)
     }
 
     /// Whether this address has guessed wrong too often of late.

@@ -15,6 +15,9 @@ pub struct DialString {
     pub secure: bool,
 }
 
+/// Signs of which two stand before a PIN, and how each stands in a URI where it is escaped.
+const BEFORE_PIN: [(char, &str); 3] = [('*', "%2a"), ('#', "%23"), ('$', "%24")];
+
 /// TrueConf's sign of a conference, and how it stands in a URI (RFC 3261 section 19.1.2).
 const CONFERENCE: (&str, &str) = (r"\c\", "%5Cc%5C");
 
@@ -90,11 +93,44 @@ impl fmt::Debug for DialString {
         let Self { user, pin, host, .. } = self;
         let pin = pin.is_some();
         f.debug_struct("DialString")
-            .field("user", user)
+            .field("user", &without_pin(user))
             .field("pin", &pin)
             .field("host", host)
             .finish()
     }
+}
+
+/// An address or a user part as it may be logged and shown to others: up to where a PIN begins.
+#[must_use]
+pub fn without_pin(address: &str) -> &str {
+    split_pin(address).map_or(address, |(before, ..)| before)
+}
+
+/// Cuts a text at the first `**`, `##` or `$$`, however it is escaped: what stands before, the two signs,
+/// and what follows them, which may begin with a PIN. `None`: it has none.
+#[must_use]
+pub fn split_pin(text: &str) -> Option<(&str, &str, &str)> {
+    text.char_indices().find_map(|(at, _)| {
+        let (first, rest) = sign(text.get(at..)?)?;
+        let (second, rest) = sign(rest)?;
+        if first != second {
+            return None;
+        }
+        let end = text.len() - rest.len();
+        Some((text.get(..at)?, text.get(at..end)?, rest))
+    })
+}
+
+/// The sign that a text begins with, if it is one of those before a PIN, and the rest.
+fn sign(text: &str) -> Option<(char, &str)> {
+    BEFORE_PIN.into_iter().find_map(|(sign, escaped)| {
+        if let Some(rest) = text.strip_prefix(sign) {
+            return Some((sign, rest));
+        }
+        let start = text.get(..escaped.len())?;
+        let rest = text.get(escaped.len()..)?;
+        start.eq_ignore_ascii_case(escaped).then_some((sign, rest))
+    })
 }
 
 fn scheme(text: &str) -> Option<(&'static str, &str)> {
@@ -164,6 +200,31 @@ mod tests {
             assert!(!format!("{read:?}").contains("1234\""), "a PIN is shown: {read:?}");
             let again = DialString::read(address).unwrap();
             assert_eq!(again.address(), address, "what was read is read as the same");
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_pin_is_shown() {
+        let signs = [
+            "**", "*%2A", "*%2a", "%2A*", "%2a*", "%2A%2A", "%2a%2a", "%2A%2a", "%2a%2A", "##",
+            "#%23", "%23#", "%23%23", "$$", "$%24", "%24$", "%24%24",
+        ];
+        for signs in signs {
+            for host in ["", "@example.org"] {
+                let text = format!("board{signs}1234{host}");
+                let after = format!("1234{host}");
+                assert_eq!(split_pin(&text), Some(("board", signs, after.as_str())));
+                assert_eq!(without_pin(&text), "board", "{text}");
+                // What stands behind `host##` is the meeting.
+                if let Some(read) = DialString::read(&text).filter(|_| signs != "##") {
+                    assert!(!format!("{read:?}").contains("1234"), "a PIN is shown: {read:?}");
+                }
+            }
+        }
+        assert_eq!(without_pin("зал**1234"), "зал");
+        assert_eq!(without_pin("**1234"), "");
+        for whole in ["", "board", "*1", "#1", "$", "a*#b", "*%23", "%2", "%2a", "100%зал", "a*b*c"] {
+            assert_eq!(without_pin(whole), whole);
         }
     }
 

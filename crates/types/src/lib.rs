@@ -14,7 +14,7 @@ mod srtp;
 mod time;
 
 pub use bandwidth::Bandwidth;
-pub use dial_string::DialString;
+pub use dial_string::{DialString, split_pin, without_pin};
 pub use ice::IceCredentials;
 pub use id::{
     Identity, MeetingId, MeetingIdError, ParticipantSid, PeerId, RecordId, TrackId, TrackSid,

@@ -54,6 +54,13 @@ pub(crate) struct Place {
     side: Option<CallingSide>,
 }
 
+/// What of the refusals of a call was followed.
+#[derive(Default)]
+struct Followed {
+    proofs: u32,
+    interval: bool,
+}
+
 /// Who called here, by the user of its address, and who wants to know how the call on stands.
 pub(crate) type CallingSide = (String, watch::Sender<LegState>);
 
@@ -62,7 +69,7 @@ impl Dialled {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new call, if there is room for it.
+    /// A new call, if there is room for it: where there is none, what ended first is forgotten.
     pub(crate) fn add(
         &self,
         leg: DialledLeg,
@@ -71,7 +78,9 @@ impl Dialled {
         let mut legs = self.lock();
         legs.retain(|_, it| it.ended.is_none_or(|at| at.elapsed() < REMEMBERED));
         if legs.len() >= MAX_LEGS {
-            return Err(DialRefusal::TooMany);
+            let ended = legs.iter().filter_map(|(id, it)| Some((it.ended?, id)));
+            let first = ended.min_by_key(|(at, _)| *at).map(|(_, id)| id.clone());
+            legs.remove(&first.ok_or(DialRefusal::TooMany)?);
         }
         legs.insert(leg.id.clone(), Entry { leg, hang_up, ended: None });
         Ok(())
@@ -181,11 +190,14 @@ impl Place {
     }
 
     /// A call that was refused, as its refusal says that it is to be made, if it says so. Who we are is
-    /// proved once, and once more where the first proof only came too late.
-    fn again(&self, dial: &Dial, refused: &Call, proofs: &mut u32) -> Option<Dial> {
+    /// proved once, and once more where the first proof only came too late; whoever wants another
+    /// session interval gets it once.
+    fn again(&self, dial: &Dial, refused: &Call, followed: &mut Followed) -> Option<Dial> {
         let Advice { challenge, interval, .. } = refused.advice();
         let dial = Dial { again: Some(refused.id().clone()), ..dial.clone() };
-        if let Some(interval) = interval.filter(|it| *it > dial.interval) {
+        let Followed { proofs, interval: given } = followed;
+        if let Some(interval) = interval.filter(|it| *it > dial.interval && !*given) {
+            *given = true;
             tracing::info!(interval, "calling again: with the session interval that is asked for");
             return Some(Dial { interval, ..dial });
         }
@@ -412,7 +424,7 @@ async fn attempt(
     session: &mut Session,
     leg: &mut Leg,
 ) -> Result<Call, NotAnswered> {
-    let mut proofs = 0;
+    let mut followed = Followed::default();
     let dial = place.dial(meeting, target, session.offer());
     let mut dial = Dial { no_answer, ..dial };
     let (call, sdp) = loop {
@@ -423,7 +435,7 @@ async fn attempt(
         match outcome(place, leg, &mut call).await {
             Ok(sdp) => break (call, sdp),
             Err(state) if place.hang_up.is_cancelled() => return Err(state.into()),
-            Err(state) => match place.again(&dial, &call, &mut proofs) {
+            Err(state) => match place.again(&dial, &call, &mut followed) {
                 Some(again) => dial = again,
                 None => return Err(NotAnswered { state, advice: Box::new(call.advice()) }),
             },
@@ -484,5 +496,39 @@ fn state_of(kind: FailureKind) -> LegState {
         FailureKind::Refused(415 | 488 | 606) => LegState::Incompatible,
         FailureKind::Refused(_) => LegState::Refused,
         FailureKind::Cancelled => LegState::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(number: usize) -> DialledLeg {
+        DialledLeg {
+            id: LegId(number.to_string()),
+            meeting: MeetingId::parse("board").unwrap(),
+            identity: Identity::new("hall"),
+            address: "hall@example.org".to_owned(),
+            state: LegState::Dialling,
+            layout: LegLayout::Grid,
+        }
+    }
+
+    #[test]
+    fn calls_that_have_ended_are_in_nobodys_way() {
+        let dialled = Dialled::default();
+        let add = |number| dialled.add(leg(number), CancellationToken::new());
+        for number in 0..MAX_LEGS {
+            add(number).unwrap();
+        }
+        assert_eq!(add(MAX_LEGS), Err(DialRefusal::TooMany), "all of them are up");
+        for number in [7, 3] {
+            dialled.set(&leg(number).id, LegState::Ended).unwrap();
+        }
+        let known = |number| dialled.leg(&leg(number).meeting, &leg(number).id).is_some();
+        add(MAX_LEGS).unwrap();
+        assert_eq!([known(7), known(3)], [false, true], "what ended first is forgotten first");
+        add(MAX_LEGS + 1).unwrap();
+        assert_eq!(add(MAX_LEGS + 2), Err(DialRefusal::TooMany));
     }
 }

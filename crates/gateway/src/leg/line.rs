@@ -14,7 +14,7 @@ use room::{Fate, Knock, LAYOUT_ATTRIBUTE, LeaveReason, Permissions, Role};
 use rtp::payload::h224::Frame;
 use sfu::transport::plain::HandshakeError;
 use tokio_util::sync::CancellationToken;
-use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp};
+use types::{Identity, LegLayout, MeetingId, ParticipantKind, Timestamp, without_pin};
 
 use super::admission::{KeyEntry, Step};
 use super::camera::{Camera, Orders, Steered};
@@ -82,15 +82,16 @@ impl Caller {
 
     /// Whom we call.
     pub(crate) fn dialled(target: &Target, layout: LegLayout) -> Self {
+        let user = without_pin(&target.user);
         let attributes = [
             ("sip.callStatus", "dialing"),
-            ("sip.phoneNumber", target.user.as_str()),
+            ("sip.phoneNumber", user),
             (LAYOUT_ATTRIBUTE, layout.as_str()),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let name = shown(&target.shown());
         let attributes = BTreeMap::from(attributes);
-        let identity = identity(&target.user);
+        let identity = identity(user);
         let role = Role::default();
         Self { identity, name, attributes, role, invited: true, from: None }
     }
@@ -402,10 +403,14 @@ impl Line {
         }
     }
 
-    /// Lets the last word be read.
+    /// Lets the last word be read, whatever goes on meanwhile, unless the call ends.
     pub(super) async fn let_read(&mut self) {
         let read = Instant::now() + LAST_WORD;
-        while self.next(Some(read), None).await.is_some() {}
+        while Instant::now() < read {
+            if let Some(Next::Over | Next::Goodbye) = self.next(Some(read), None).await {
+                return;
+            }
+        }
     }
 
     /// Shows a prompt, and says it if it is another one than before.
@@ -683,5 +688,15 @@ mod tests {
         assert_eq!(user_of("sip:room@198.51.100.7:5060"), "room");
         assert_eq!(user_of("tel:+7495;phone-context=x"), "+7495");
         assert_eq!(user_of("sip:198.51.100.7"), "198.51.100.7");
+    }
+
+    #[test]
+    fn who_is_called_is_shown_without_the_pin() {
+        for address in ["board**2718281828@example.org", "board%2A%2a2718281828@example.org"] {
+            let caller = Caller::dialled(&Target::read(address).unwrap(), LegLayout::Grid);
+            assert_eq!(caller.attributes["sip.phoneNumber"], "board", "{address}");
+            assert!(caller.identity().as_str().starts_with("sip_board_"), "{caller:?}");
+            assert!(!format!("{caller:?}").contains("2718281828"), "{caller:?}");
+        }
     }
 }

@@ -33,7 +33,7 @@ use types::{Bandwidth, MeetingId, Timestamp};
 
 use crate::gateway::Shared;
 use crate::plan::TrunkCall;
-use crate::sip::{Call, CallError, CallEvent, CallHandle, Flow, IncomingCall, Status};
+use crate::sip::{Call, CallError, CallEvent, CallHandle, Flow, IncomingCall, Share, Status};
 
 pub(crate) use camera::Cameras;
 pub use codes::{Code, Codes, CodesError, Control};
@@ -89,6 +89,8 @@ enum Refused {
     NoRule { trunk: String },
     #[error("as many calls as may be go over the trunk {trunk:?}")]
     TrunkFull { trunk: String },
+    #[error("as many calls as may be come from its network")]
+    NetworkFull,
     #[error("the dial plan cannot be read: {0}")]
     NoPlan(#[from] StoreError),
     #[error(transparent)]
@@ -122,7 +124,7 @@ impl Refused {
             Self::NotCalled(_) => Status::SERVICE_UNAVAILABLE,
             Self::NotReplaced => Status::NO_SUCH_CALL,
             Self::Loop { .. } => Status::NOT_FOUND,
-            Self::TrunkFull { .. } => Status::BUSY_HERE,
+            Self::TrunkFull { .. } | Self::NetworkFull => Status::BUSY_HERE,
             Self::NoMeetingDialled
             | Self::NoRule { .. }
             | Self::NotNow { .. }
@@ -218,6 +220,8 @@ struct Prepared {
     media: Media,
     /// What it comes over, where it comes over a trunk.
     trunk: Option<TrunkCall>,
+    /// Its place among the calls of its network, where it does not.
+    share: Option<Share>,
     /// Whom it is for, where that is no meeting.
     other: Option<Other>,
     /// The call whose place it takes.
@@ -235,6 +239,10 @@ enum Media {
 async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared, Refused> {
     let Way { to, trunk, rule } = route::way(shared, call).await?;
     let source = call.source.ip();
+    let share = match &trunk {
+        Some(_) => None,
+        None => Some(shared.share(source).ok_or(Refused::NetworkFull)?),
+    };
     let (entry, role, other) = match to {
         To::Meeting(dialled) => {
             let (entry, role) = admit(shared, source, dialled).await?;
@@ -278,7 +286,7 @@ async fn begin(shared: &Arc<Shared>, call: &mut IncomingCall) -> Result<Prepared
         None => Media::Offered { seat, offer: session.offer() },
     };
     let replaced = call.replaces.take();
-    Ok(Prepared { caller, entry, session, media, trunk, other, replaced })
+    Ok(Prepared { caller, entry, session, media, trunk, share, other, replaced })
 }
 
 /// Whether a caller may come in, and as what.
@@ -325,8 +333,17 @@ async fn admit(
 
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
-        // The trunk's call is counted until the end.
-        let Self { caller, entry, mut session, media, trunk, other, replaced } = self;
+        // The call is counted until the end.
+        let Self {
+            caller,
+            entry,
+            mut session,
+            media,
+            trunk,
+            share: _share,
+            other,
+            replaced,
+        } = self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);

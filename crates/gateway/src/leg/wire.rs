@@ -259,13 +259,7 @@ impl Wire {
         let room = open && arriving.len() < MAX_HANDSHAKES;
         let (read, peer) = tokio::select! {
             read = read => read,
-            accepted = tcp.accept(), if room => return match accepted {
-                Ok((stream, peer)) => self.greet(stream, peer),
-                Err(error) => {
-                    tracing::debug!(%error, "a connection for floor control");
-                    None
-                }
-            },
+            (stream, peer) = accept(tcp), if room => return self.greet(stream, peer),
             Some(shaken) = arriving.join_next(), if open => return match shaken {
                 Ok(Ok(opened)) => Some(self.connected(opened)),
                 Ok(Err((error, peer))) => {
@@ -283,6 +277,20 @@ impl Wire {
         (self.connection, self.known) = (None, None);
         self.open(PAUSE);
         Some(Arrived::Lost)
+    }
+}
+
+/// Who comes next.
+async fn accept(tcp: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match tcp.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                // Out of descriptors: accepting again at once would spin.
+                tracing::debug!(%error, "a connection for floor control");
+                sleep(PAUSE).await;
+            }
+        }
     }
 }
 
@@ -333,5 +341,41 @@ impl Connection {
             }
         }
         Pin::new(&mut self.stream).poll_flush(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::pin::pin;
+
+    use super::*;
+
+    /// A listener on which every accept fails: it is one end of a connection that the other has closed.
+    fn broken() -> io::Result<std::net::TcpListener> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+        drop(listener.accept()?);
+        let broken = std::net::TcpListener::from(OwnedFd::from(stream));
+        broken.set_nonblocking(true)?;
+        Ok(broken)
+    }
+
+    #[tokio::test]
+    async fn where_nobody_can_be_let_in_it_is_tried_now_and_then() {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.set_nonblocking(true).unwrap();
+        let port = udp.local_addr().unwrap().port();
+        let mut wire = Wire::new(FloorSockets { udp, tcp: broken().unwrap(), port }).unwrap();
+        assert!(wire.tcp.accept().await.is_err());
+        wire.aim(&FloorTransport::Tcp { active: false, tls: None }, None, None).unwrap();
+        let mut turns = 0;
+        let mut receive = pin!(wire.receive());
+        let counted = poll_fn(|context| {
+            turns += 1;
+            receive.as_mut().poll(context)
+        });
+        assert!(timeout(PAUSE / 10, counted).await.is_err());
+        assert!(turns < 10, "{turns}");
     }
 }

@@ -173,10 +173,14 @@ impl CallCore {
         self.stage() == Stage::Confirmed
     }
 
-    /// Makes requests with this dialog id find the call.
+    /// Makes requests with this dialog id find the call, unless it is over.
     pub(super) fn register(self: &Arc<Self>, id: DialogId) {
-        self.state().ids.push(id.clone());
-        self.shared.calls().insert(id, self.clone());
+        // All of it under the lock: whoever ends the call meanwhile takes out what is in by then.
+        let mut state = self.state();
+        if state.events.is_some() {
+            state.ids.push(id.clone());
+            self.shared.calls().insert(id, self.clone());
+        }
     }
 
     /// Tells the owner, if there is room.
@@ -703,6 +707,17 @@ mod tests {
         offer.accept(SDP.into());
         refreshed(&caller).await;
         refreshed(&called).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_after_the_end_leaves_nothing_behind() {
+        let (endpoint, caller, called) = call().await;
+        for call in [&caller, &called] {
+            call.handle.core.finish(None);
+        }
+        let core = &caller.handle.core;
+        core.register(core.dialog.id());
+        assert!(endpoint.shared.calls().is_empty());
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ use super::core::CallCore;
 use super::error::StartError;
 use super::incoming::Incoming;
 use super::ladder::Inspector;
-use super::limit::{Limiter, RateLimit};
+use super::limit::{Limiter, RateLimit, Shares};
 use super::locate::Locator;
 use super::nat::ByFlow;
 use super::register::{Flow, Register};
@@ -68,13 +68,13 @@ impl TlsConfig {
 /// How much is taken on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests outside of calls, for each source address.
+    /// Requests outside of calls, for each source: an IPv4 address, or of IPv6 its /64.
     pub requests: RateLimit,
     /// Calls at once, both ways.
     pub calls: usize,
     /// Streams at once.
     pub streams: usize,
-    /// Streams at once of one source address.
+    /// Streams at once of one source: an IPv4 address, or of IPv6 its /64.
     pub streams_per_source: usize,
     /// How long a peer may say nothing at all to a call of ours.
     pub no_answer: Duration,
@@ -181,7 +181,7 @@ pub(super) struct Shared {
     local: Vec<(Transport, SocketAddr)>,
     domains: Vec<String>,
     calls: Mutex<HashMap<DialogId, Arc<CallCore>>>,
-    streams: Mutex<HashMap<IpAddr, usize>>,
+    pub(super) streams: Arc<Shares>,
     open: Mutex<HashMap<Flow, Option<String>>>,
     by_flow: Mutex<ByFlow>,
     watchers: Mutex<HashMap<DialogId, Arc<Watcher>>>,
@@ -197,10 +197,6 @@ struct Ports {
 impl Shared {
     pub(super) fn calls(&self) -> MutexGuard<'_, HashMap<DialogId, Arc<CallCore>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn streams(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The streams that are open; those of ours with the name that they were opened by.
@@ -357,7 +353,7 @@ impl SipEndpoint {
             limits: config.limits,
             domains: config.domains,
             calls: Mutex::default(),
-            streams: Mutex::default(),
+            streams: Arc::default(),
             open: Mutex::default(),
             by_flow: Mutex::default(),
             watchers: Mutex::default(),

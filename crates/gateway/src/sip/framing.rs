@@ -34,9 +34,10 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether a message has begun and is not whole.
+    /// Whether a message has begun and is not whole. What may be a pong, or a ping that has begun, is
+    /// none: nothing has to follow it.
     pub(super) fn is_partial(&self) -> bool {
-        !self.buffer.is_empty()
+        !matches!(self.buffer.as_slice(), b"" | b"\r" | b"\r\n" | b"\r\n\r")
     }
 
     /// The next frame, when there is a whole one.
@@ -119,6 +120,21 @@ mod tests {
             assert_eq!(frames, expected, "cut every {step} bytes");
             assert!(!framer.is_partial());
         }
+    }
+
+    #[test]
+    fn a_pong_is_no_message_that_has_begun() {
+        let mut framer = Framer::default();
+        framer.push(b"\r\n");
+        assert_eq!(framer.next(), Ok(None));
+        assert!(!framer.is_partial());
+        framer.push(b"B");
+        assert_eq!(framer.next(), Ok(None));
+        assert!(framer.is_partial());
+        framer.push(b"YE sip:a SIP/2.0\r\n\r\n");
+        let bye = b"BYE sip:a SIP/2.0\r\n\r\n".to_vec();
+        assert_eq!(framer.next(), Ok(Some(Frame::Message(bye))));
+        assert!(!framer.is_partial());
     }
 
     #[test]

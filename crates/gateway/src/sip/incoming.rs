@@ -20,7 +20,7 @@ use super::dispatch::{
 };
 use super::endpoint::Shared;
 use super::error::{CallError, CallErrorKind, CallId};
-use super::register::Flow;
+use super::register::{Flow, shortened};
 use super::session_timer::{Refresher, SessionExpires};
 use super::stats::{Counters, Slot};
 use super::transfer::Replaces;
@@ -56,7 +56,7 @@ pub struct IncomingCall {
     pub from_tag: String,
     /// The URI of `To`. Not for logs.
     pub to: String,
-    /// The caller's `User-Agent`.
+    /// The caller's `User-Agent`, as far as it is shown.
     pub user_agent: Option<String>,
     /// Where the call came from.
     pub source: SocketAddr,
@@ -214,7 +214,7 @@ async fn answer(
     info!(
         source = %incoming.source,
         transport = %incoming.transport,
-        dialled = incoming.user.as_deref().map(loggable),
+        dialled = incoming.user.as_deref().map(|it| shortened(loggable(it))),
         agent = incoming.user_agent,
         late_offer = incoming.offer.is_none(),
         "call comes in"
@@ -286,7 +286,7 @@ fn begin(shared: &Arc<Shared>, tx: &Transaction) -> Result<(Arc<CallCore>, Incom
         display_name: from.display_name.filter(|name| !name.is_empty()),
         from_tag: id.remote_tag,
         to: bare(&to.uri),
-        user_agent: request.user_agent_header().map(|agent| agent.value().to_owned()),
+        user_agent: request.user_agent_header().map(|agent| shortened(agent.value())),
         source,
         transport,
         secure: transport == Transport::Tls,

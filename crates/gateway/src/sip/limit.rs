@@ -1,7 +1,9 @@
-//! How much a source may ask of us: token buckets by address, bounded in number.
+//! How much a source may ask of us: token buckets by address, bounded in number, and shares of what
+//! lasts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Sources that are remembered at once (about 4 MiB). Beyond them strangers share one bucket.
@@ -85,6 +87,48 @@ impl Limiter {
     }
 }
 
+/// How many each source has at once of something that lasts. No more sources are remembered than have
+/// one.
+#[derive(Debug, Default)]
+pub(crate) struct Shares(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them: its source has one less once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    shares: Arc<Shares>,
+    source: IpAddr,
+}
+
+impl Shares {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more for `source`, unless its network has `most` of them.
+    pub(crate) fn take(self: &Arc<Self>, source: IpAddr, most: usize) -> Option<Share> {
+        let source = types::client_network(source);
+        let mut shares = self.lock();
+        let has = shares.get(&source).copied().unwrap_or_default();
+        if has >= most {
+            return None;
+        }
+        shares.insert(source, has + 1);
+        Some(Share { shares: self.clone(), source })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.shares.lock();
+        if let Some(has) = shares.get_mut(&self.source) {
+            *has -= 1;
+            if *has == 0 {
+                shares.remove(&self.source);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -109,6 +153,21 @@ mod tests {
         assert!(limiter.allow("2001:db8::1".parse().unwrap(), start));
         assert!(!limiter.allow("2001:db8::2".parse().unwrap(), start));
         assert!(limiter.allow("2001:db8:0:1::1".parse().unwrap(), start));
+    }
+
+    #[test]
+    fn a_network_has_its_share_and_leaves_nothing_behind() {
+        let shares = Arc::new(Shares::default());
+        let take = |source: &str| shares.take(source.parse().unwrap(), 2);
+        let held = [take("2001:db8::1"), take("2001:db8::2")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(take("2001:db8::3").is_none(), "whoever has one address has its neighbours");
+        assert!(take("2001:db8:0:1::1").is_some() && take("192.0.2.1").is_some());
+        let [first, second] = held;
+        drop(first);
+        assert!(take("2001:db8::3").is_some());
+        drop(second);
+        assert!(shares.lock().is_empty());
     }
 
     #[test]

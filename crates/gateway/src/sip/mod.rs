@@ -46,6 +46,7 @@ pub use self::endpoint::{Limits, SipConfig, SipEndpoint, TlsConfig};
 pub use self::error::{CallError, CallErrorKind, CallId, DialError, StartError};
 pub use self::incoming::{AcceptError, Incoming, IncomingCall};
 pub use self::limit::RateLimit;
+pub(crate) use self::limit::{Share, Shares};
 pub use self::locate::{LocateError, Located};
 pub use self::proof::{Challenge, Credentials, Proof};
 pub use self::register::{Flow, Register, RegisterAnswer, Registration, WantedContact, Wish};
@@ -154,7 +155,7 @@ impl Status {
     }
 }
 
-/// A user part as it may stand in a log: without what follows `**`, which is a PIN.
+/// A user part as it may stand in a log: without a PIN.
 fn loggable(user: &str) -> &str {
-    user.split("**").next().unwrap_or_default()
+    types::without_pin(user)
 }

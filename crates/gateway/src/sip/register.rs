@@ -25,8 +25,8 @@ const MAX_CONTACTS: usize = 8;
 const MAX_PATH: usize = 8;
 /// The longest contact, instance or path that is kept, in bytes.
 const MAX_TEXT: usize = 512;
-/// Characters of what a device calls itself.
-const MAX_AGENT: usize = 200;
+/// Characters of a peer's text that are kept, shown or logged.
+const MAX_SHOWN: usize = 200;
 /// How long the owner may think.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -221,9 +221,9 @@ fn read(shared: &Shared, tx: &Transaction) -> Result<Registration, Refusal> {
     })
 }
 
-/// It is kept and shown as long as the device is registered.
-fn shortened(agent: &str) -> String {
-    agent.chars().filter(|it| !it.is_control()).take(MAX_AGENT).collect()
+/// A peer's text as it is kept, shown and logged: no peer fills the log with one message.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(MAX_SHOWN).collect()
 }
 
 fn wish(request: &Request) -> Option<Wish> {
@@ -284,6 +284,6 @@ mod tests {
     #[test]
     fn what_a_device_calls_itself_is_kept_in_short() {
         assert_eq!(shortened("Room/1 \u{7}(x)"), "Room/1 (x)");
-        assert_eq!(shortened(&"я".repeat(60_000)).chars().count(), MAX_AGENT);
+        assert_eq!(shortened(&"я".repeat(60_000)).chars().count(), MAX_SHOWN);
     }
 }

@@ -20,6 +20,7 @@ use super::Transport;
 use super::endpoint::{KEEP_ALIVE, Shared};
 use super::framing::{Frame, Framer};
 use super::ingress;
+use super::limit::Share;
 use super::register::Flow;
 use super::stats::{Counters, Slot};
 
@@ -125,38 +126,18 @@ async fn connect(
     Ok(())
 }
 
-/// A stream's place among those of its source and of all.
-pub(super) struct StreamSlot {
+/// A stream's place among those of its source's network and of all.
+struct StreamSlot {
     _all: Slot,
-    shared: Arc<Shared>,
-    source: std::net::IpAddr,
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        let mut streams = self.shared.streams();
-        if let Some(count) = streams.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                streams.remove(&self.source);
-            }
-        }
-    }
+    _share: Share,
 }
 
 impl Shared {
-    fn stream_slot(self: &Arc<Self>, source: SocketAddr) -> Option<StreamSlot> {
+    fn stream_slot(&self, source: SocketAddr) -> Option<StreamSlot> {
         let limits = &self.limits;
         let all = Slot::take(&self.counters, |counters| &counters.open_streams, limits.streams)?;
-        let source = source.ip();
-        let mut streams = self.streams();
-        let count = streams.entry(source).or_insert(0);
-        if *count >= limits.streams_per_source {
-            return None;
-        }
-        *count += 1;
-        drop(streams);
-        Some(StreamSlot { _all: all, shared: self.clone(), source })
+        let share = self.streams.take(source.ip(), limits.streams_per_source)?;
+        Some(StreamSlot { _all: all, _share: share })
     }
 }
 

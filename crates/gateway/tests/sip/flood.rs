@@ -7,8 +7,10 @@ use gateway::sip::{SipConfig, Transport};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use crate::bridge::{Bridge, SDP, config, loopback};
+use crate::bridge::{Bridge, PATIENCE, SDP, config, loopback};
+use crate::house::House;
 use crate::raw::Peer;
+use crate::trunks::{exchange, rule, trunk};
 
 /// Requests of the flood, of each kind.
 const EACH: u32 = 4_000;
@@ -85,4 +87,44 @@ async fn a_flood_of_every_kind_leaves_others_alone() {
     let kept = resident().saturating_sub(before);
     assert!(kept < KEPT, "{kept} bytes are kept");
     in_call.hang_up(cseq + 1).await;
+}
+
+#[tokio::test]
+async fn one_network_has_a_share_of_all_calls_and_a_trunk_is_not_counted() {
+    let meetings = r#""to":"meeting","meeting":"board""#;
+    let over_trunk = rule(1, "meetings", "in", r#""called":"board""#, meetings);
+    // Of eight calls one network may have two.
+    let (_exchange, at) = exchange().await;
+    let house = House::holding(&[trunk(at, "127.0.0.9", ""), over_trunk], 8).await;
+    let (mut first, second) = (house.called().await, house.called().await);
+    let mut refused = house.caller().await;
+    refused.send("INVITE", 1, SDP).await;
+    assert_eq!(refused.answer(1, "INVITE").await.status(), 486);
+    refused.send("ACK", 1, "").await;
+
+    let mut others = vec![second];
+    for host in [3, 9, 9, 9] {
+        let mut other = peer_at(host, house.address(), "board").await;
+        other.call(SDP).await;
+        others.push(other);
+    }
+
+    first.hang_up(2).await;
+    let comes_in = async {
+        loop {
+            let mut again = house.caller().await;
+            again.send("INVITE", 1, SDP).await;
+            let status = again.answer(1, "INVITE").await.status();
+            again.send("ACK", 1, "").await;
+            if status == 200 {
+                return again;
+            }
+        }
+    };
+    let again = tokio::time::timeout(PATIENCE, comes_in).await;
+    others.push(again.expect("whoever hangs up makes room"));
+    for mut other in others {
+        other.hang_up(2).await;
+    }
+    house.gateway.stop().await;
 }

@@ -259,10 +259,32 @@ async fn no_key_and_no_pin_reaches_the_log() {
     bridge.note("tone").await;
     peer.hang_up(4).await;
     peer.send_raw(peer.request("INVITE", 5, &sdp).replace("SIP/2.0", "SIP/3").as_bytes()).await;
+    for user in ["room*%2A271828", "room%2a%2A271828", "room%23%23271828"] {
+        let mut peer = Peer::new(peer.server, user).await;
+        peer.call(SDP).await;
+        peer.hang_up(2).await;
+    }
     is_alive(&bridge).await;
     let log = log.text();
     assert!(log.contains(&peer.call_id) && log.contains("room"), "{log}");
     for secret in ["271828", "SECRETKEY", "Signal"] {
         assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn no_caller_fills_the_log_with_its_names() {
+    let log = Log::default();
+    let _kept = log.keep(&format!("info,{}", gateway::sip::LOG_DIRECTIVE));
+    let bridge = Bridge::start(config()).await;
+    let user: &str = "u".repeat(5_000).leak();
+    let mut peer = Peer::new(bridge.address(Transport::Udp), user).await;
+    peer.extra = format!("User-Agent: {}\r\n", "a".repeat(5_000));
+    peer.call(SDP).await;
+    peer.hang_up(2).await;
+    let log = log.text();
+    for name in ["u", "a"] {
+        assert!(log.contains(&name.repeat(200)), "{log}");
+        assert!(!log.contains(&name.repeat(201)), "{log}");
     }
 }

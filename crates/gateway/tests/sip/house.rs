@@ -81,6 +81,11 @@ impl House {
         Self::start(|_| {}, Some(keeper(records)), over_tls).await
     }
 
+    /// With these trunks and dial rules, and so many calls at once.
+    pub async fn holding(records: &[(Kind, &str, String)], calls: usize) -> Self {
+        Self::start(|_| {}, Some(keeper(records)), |config| config.sip.limits.calls = calls).await
+    }
+
     /// With this configuration.
     pub async fn configured(configure: impl FnOnce(&mut GatewayConfig)) -> Self {
         Self::start(|_| {}, Some(keeper(&[])), configure).await

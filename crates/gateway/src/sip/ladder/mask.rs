@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use types::split_pin;
+
 const MASK: &str = "***";
-/// What separates a meeting's number from its PIN in an address, as it is and escaped.
-const BEFORE_PIN: [&str; 6] = ["**", "##", "%2a%2a", "%2A%2A", "%23%23", "%2a%2A"];
+/// Where the user of an address has ended, and so has a PIN in it.
+const AFTER_PIN: [char; 10] = ['@', ';', '<', '>', ',', '"', ' ', '\t', '\r', '\n'];
 /// Header lines that prove who somebody is.
 const PROOFS: [&str; 3] = ["authorization", "proxy-authorization", "authentication-info"];
 /// Lines of SDP that hold secrets, up to them.
@@ -67,27 +69,31 @@ fn of_body(line: &str) -> Cow<'_, str> {
 
 /// Masks PINs and passwords in the addresses of a line.
 fn address(line: &str) -> Cow<'_, str> {
-    let mut line = Cow::Borrowed(line);
-    for separator in BEFORE_PIN {
-        if line.contains(separator) {
-            let mut parts = line.split(separator);
-            let mut out = parts.next().unwrap_or_default().to_owned();
-            for part in parts {
-                let pin = part.find(|it: char| !it.is_ascii_alphanumeric()).unwrap_or(part.len());
-                let (pin, rest) = part.split_at(pin);
-                out.push_str(separator);
-                out.push_str(if pin.is_empty() { "" } else { MASK });
-                out.push_str(rest);
-            }
-            line = out.into();
-        }
-    }
+    let mut line = without_pins(line).map_or(Cow::Borrowed(line), Cow::Owned);
     for scheme in ["sip:", "sips:"] {
         if let Some(changed) = without_password(&line, scheme) {
             line = changed.into();
         }
     }
     line
+}
+
+/// `None`: there are none.
+fn without_pins(line: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, signs, after)) = split_pin(rest) {
+        let (pin, others) = after.split_at(after.find(AFTER_PIN).unwrap_or(after.len()));
+        out.push_str(before);
+        out.push_str(signs);
+        out.push_str(if pin.is_empty() { "" } else { MASK });
+        rest = others;
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 /// `sip:user:password@host` (RFC 3261 section 19.1.1), of all addresses in the line; `None`: there are
@@ -148,6 +154,18 @@ mod tests {
         ] {
             assert!(out.contains(kept), "{kept}:\n{out}");
         }
+    }
+
+    #[test]
+    fn pins_are_masked_however_they_are_written() {
+        for signs in ["**", "*%2A", "%2a*", "%2A%2a", "##", "#%23", "$$", "%24$"] {
+            for pin in ["4711", "%34%37%31%31", "47-11", "4711#8150", "4711**8150"] {
+                let line = |pin: &str| format!("INVITE sip:7{signs}{pin}@[::1] SIP/2.0\r\n\r\n");
+                assert_eq!(masked(&line(pin)), line(MASK), "{signs} {pin}");
+            }
+        }
+        let header = masked("To: \"##\" <sip:7**4711@a>, <sip:8%2A*4711>;x\r\n\r\n");
+        assert_eq!(header, "To: \"##\" <sip:7*****@a>, <sip:8%2A****>;x\r\n\r\n");
     }
 
     #[test]
