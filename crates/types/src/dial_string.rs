@@ -223,7 +223,8 @@ mod tests {
         }
         assert_eq!(without_pin("зал**1234"), "зал");
         assert_eq!(without_pin("**1234"), "");
-        for whole in ["", "board", "*1", "#1", "$", "a*#b", "*%23", "%2", "%2a", "100%зал", "a*b*c"] {
+        for whole in ["", "board", "*1", "#1", "$", "a*#b", "*%23", "%2", "%2a", "100%зал", "a*b*c"]
+        {
             assert_eq!(without_pin(whole), whole);
         }
     }

@@ -334,16 +334,8 @@ async fn admit(
 impl Prepared {
     async fn run(self, shared: Arc<Shared>, incoming: IncomingCall) {
         // The call is counted until the end.
-        let Self {
-            caller,
-            entry,
-            mut session,
-            media,
-            trunk,
-            share: _share,
-            other,
-            replaced,
-        } = self;
+        let Self { caller, entry, mut session, media, trunk, share: _share, other, replaced } =
+            self;
         let source = incoming.source.ip();
         let flow = Flow { transport: incoming.transport, peer: incoming.source };
         let _in_call = shared.caller_in_call(&flow);
