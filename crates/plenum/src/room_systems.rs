@@ -32,8 +32,12 @@ pub enum RoomSystemsError {
 fn tls(certificates: &Certificates, config: &Config) -> Result<TlsConfig, CertificateError> {
     let more = config.sip.ca_file.as_deref();
     let client = certificates.sip_client(more)?;
-    let peer = |it: &SipTls| Ok((it.host.to_ascii_lowercase(), certificates.sip_peer(it, more)?));
-    let hosts = config.sip_tls.iter().map(peer).collect::<Result<_, CertificateError>>()?;
+    let peer = |(index, it): (usize, &SipTls)| {
+        let peer = certificates.sip_peer(it, &SipTls::section(index), more)?;
+        Ok((it.host.to_ascii_lowercase(), peer))
+    };
+    let hosts = config.sip_tls.iter().enumerate().map(peer);
+    let hosts = hosts.collect::<Result<_, CertificateError>>()?;
     Ok(TlsConfig { server: certificates.sip()?, client: Some(client), hosts })
 }
 

@@ -220,6 +220,14 @@ impl Camera {
         self.send(&Frame::Camera(request), now).await;
     }
 
+    /// It was agreed on anew, or is there no more: its motion goes on there, or ends here.
+    pub(super) async fn give_way(mut self, next: Option<&mut Self>, now: Instant) {
+        match next {
+            Some(next) => next.moving = self.moving,
+            None => self.stop(now).await,
+        }
+    }
+
     async fn stop(&mut self, now: Instant) {
         if let Some(Moving { motion, .. }) = self.moving.take() {
             self.send(&Frame::Camera(Request::Stop(motion)), now).await;

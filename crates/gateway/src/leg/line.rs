@@ -482,9 +482,17 @@ impl Line {
 
     /// The media were agreed on anew.
     async fn update(&mut self, agreed: Agreed) {
-        self.camera = self.session.camera();
+        self.follow_camera().await;
         agreed.reach(&mut self.leg).await;
         self.show_camera().await;
+    }
+
+    /// Its camera is where it was agreed on last.
+    pub(super) async fn follow_camera(&mut self) {
+        let before = std::mem::replace(&mut self.camera, self.session.camera());
+        if let Some(before) = before {
+            before.give_way(self.camera.as_mut(), Instant::now()).await;
+        }
     }
 
     async fn handle_call(&mut self, event: Option<CallEvent>) -> Option<Next> {

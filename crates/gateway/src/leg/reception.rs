@@ -79,6 +79,7 @@ impl Line {
         let answer = self.propose().await?;
         let agreed = self.session.complete(&answer)?.ok_or(Refused::NoAnswer)?;
         self.leg = seat.start(agreed.media, agreed.format, agreed.content)?;
+        self.follow_camera().await;
         self.shown_again = Some(Instant::now() + READY);
         tracing::debug!(peer = %self.leg.peer(), "a room system sits at its meeting now");
         Ok(())

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use conference::{CameraOrder, CameraRefusal, Motion, Way};
 use tokio::net::UdpSocket;
 
-use crate::bridge::{PATIENCE, SDP, loopback};
+use crate::bridge::{PATIENCE, SDP, SECOND_SDP, loopback};
 use crate::house::{House, MEDIA};
+use crate::raw::Peer;
 
 const HEADER: usize = 12;
 /// H.224's own header, then what H.281 says (ITU-T H.281 section 4).
@@ -27,18 +28,20 @@ async fn payload(camera: &UdpSocket) -> Vec<u8> {
     bytes[HEADER..length].to_vec()
 }
 
-#[tokio::test]
-async fn what_a_host_wants_comes_to_the_camera_as_it_was_sent() {
-    let house = House::with(|_| {}).await;
+/// Where a room's camera listens.
+async fn camera() -> (UdpSocket, u16) {
     let camera = UdpSocket::bind(loopback()).await.unwrap();
     let port = camera.local_addr().unwrap().port();
-    let line = format!("m=application {port} RTP/AVP 100\r\na=rtpmap:100 H224/4800\r\n");
-    let mut peer = house.caller().await;
-    let answer = peer.call(&format!("{SDP}{line}")).await;
-    let said = |name| answer.body().lines().find_map(|it| it.strip_prefix(name)).unwrap();
-    let port: u16 = said("m=application ").split(' ').next().unwrap().parse().unwrap();
-    let ours = SocketAddr::new(MEDIA.into(), port);
-    let [who] = house.stand(1, 0).await.try_into().unwrap();
+    (camera, port)
+}
+
+/// An offer with a camera there; port 0: with none.
+fn with_camera(sdp: &str, port: u16) -> String {
+    format!("{sdp}m=application {port} RTP/AVP 100\r\na=rtpmap:100 H224/4800\r\n")
+}
+
+/// Waits until people see that the first of them has a camera for hosts.
+async fn is_shown(house: &House) {
     house
         .until("its camera is shown", |it| {
             it.participants[0]
@@ -48,6 +51,19 @@ async fn what_a_host_wants_comes_to_the_camera_as_it_was_sent() {
                 .map(|_| ())
         })
         .await;
+}
+
+#[tokio::test]
+async fn what_a_host_wants_comes_to_the_camera_as_it_was_sent() {
+    let house = House::with(|_| {}).await;
+    let (camera, port) = camera().await;
+    let mut peer = house.caller().await;
+    let answer = peer.call(&with_camera(SDP, port)).await;
+    let said = |name| answer.body().lines().find_map(|it| it.strip_prefix(name)).unwrap();
+    let port: u16 = said("m=application ").split(' ').next().unwrap().parse().unwrap();
+    let ours = SocketAddr::new(MEDIA.into(), port);
+    let [who] = house.stand(1, 0).await.try_into().unwrap();
+    is_shown(&house).await;
     assert_eq!(payload(&camera).await, CLIENTS);
 
     house.steer_camera(&who, CameraOrder::Move(LEFT)).unwrap();
@@ -66,6 +82,41 @@ async fn what_a_host_wants_comes_to_the_camera_as_it_was_sent() {
     house.stand(0, 0).await;
     let gone = house.steer_camera(&who, CameraOrder::Move(LEFT));
     assert_eq!(gone, Err(CameraRefusal::NoCamera));
+    house.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_motion_goes_on_where_the_camera_is_agreed_on_anew_and_ends_where_it_is_not() {
+    let house = House::with(|_| {}).await;
+    let ((_first, first), (second, port)) = (camera().await, camera().await);
+    let mut peer = house.caller().await;
+    peer.call(&with_camera(SDP, first)).await;
+    let [who] = house.stand(1, 0).await.try_into().unwrap();
+    is_shown(&house).await;
+    house.steer_camera(&who, CameraOrder::Move(LEFT)).unwrap();
+    let change = async |peer: &mut Peer, cseq, port| {
+        peer.send("INVITE", cseq, &with_camera(SECOND_SDP, port)).await;
+        assert_eq!(peer.answer(cseq, "INVITE").await.status(), 200);
+        peer.send("ACK", cseq, "").await;
+    };
+
+    change(&mut peer, 2, port).await;
+    assert_eq!(payload(&second).await, CLIENTS);
+    assert_eq!(payload(&second).await, CONTINUE_LEFT, "it moves still");
+    house.steer_camera(&who, CameraOrder::Stop).unwrap();
+    assert_eq!(payload(&second).await, STOP_LEFT);
+
+    house.steer_camera(&who, CameraOrder::Move(LEFT)).unwrap();
+    assert_eq!(payload(&second).await, START_LEFT);
+    change(&mut peer, 3, 0).await;
+    let stopped = loop {
+        let last = payload(&second).await;
+        if last != CONTINUE_LEFT {
+            break last;
+        }
+    };
+    assert_eq!(stopped, STOP_LEFT, "nobody could stop it any more");
+    peer.hang_up(4).await;
     house.gateway.stop().await;
 }
 

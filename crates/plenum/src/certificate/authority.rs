@@ -23,8 +23,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 
 use super::names::Names;
-use super::{CertificateError, MAX_PEM_BYTES, Parsed, certified, provider};
-use crate::config::read_bounded;
+use super::{CertificateError, Parsed, certified, provider, read};
 
 const ROOT: &str = "root.pem";
 const ROOT_KEY: &str = "root-key.pem";
@@ -190,11 +189,6 @@ fn set_validity(params: &mut CertificateParams, now: SystemTime, end: SystemTime
     };
     params.not_before = date(now.checked_sub(DAY).unwrap_or(UNIX_EPOCH));
     params.not_after = date(end);
-}
-
-fn read(path: &Path) -> Result<String, CertificateError> {
-    read_bounded(path, MAX_PEM_BYTES)
-        .map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
 /// Writes a whole file or nothing.

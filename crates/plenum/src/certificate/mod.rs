@@ -93,9 +93,26 @@ pub enum CertificateError {
         /// Why.
         why: String,
     },
+    /// A file that the configuration names cannot be used.
+    #[error("`{key}` in {section}: {error}")]
+    Named {
+        /// The section, in its brackets; the number of the entry for lists.
+        section: String,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with the file.
+        error: Box<CertificateError>,
+    },
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+impl CertificateError {
+    /// The same of a file that this key of the configuration names.
+    fn named(self, key: &'static str, section: &str) -> Self {
+        Self::Named { section: section.to_owned(), key, error: Box::new(self) }
+    }
 }
 
 /// The one certificate that everything shows; it may be read anew at any time.
@@ -197,23 +214,24 @@ impl Certificates {
     /// is now, and those in `more`, a PEM file. Who asks for a certificate gets the one that we serve
     /// with.
     pub fn sip_client(&self, more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
-        client(self.known_roots()?, more, Some(self.current.clone()))
+        client(self.known_roots()?, more.map(of_sip), Some(self.current.clone()))
     }
 
     /// TLS for calls of ours to one host, with its own roots and the certificate for it; what it does
-    /// not say is as for all the others, with `more`.
+    /// not say is as for all the others, with `more`. `section`: where it stands, for errors.
     pub fn sip_peer(
         &self,
         peer: &SipTls,
+        section: &str,
         more: Option<&Path>,
     ) -> Result<Arc<ClientConfig>, CertificateError> {
         let (roots, more) = match &peer.ca_file {
-            Some(own) => (RootCertStore::empty(), Some(own.as_path())),
-            None => (self.known_roots()?, more),
+            Some(own) => (RootCertStore::empty(), Some((own.as_path(), section))),
+            None => (self.known_roots()?, more.map(of_sip)),
         };
         let shown: Arc<dyn ResolvesClientCert> = match (&peer.certificate, &peer.private_key) {
             (Some(certificate), Some(private_key)) => {
-                let loaded = load_files(certificate, private_key, SystemTime::now())?;
+                let loaded = load_files(certificate, private_key, section, SystemTime::now())?;
                 Arc::new(SingleCertAndKey::from(loaded.key))
             }
             _ => self.current.clone(),
@@ -243,7 +261,9 @@ impl Certificates {
 impl Source {
     fn load(&self, now: SystemTime) -> Result<Loaded, CertificateError> {
         match self {
-            Self::Files { certificate, private_key } => load_files(certificate, private_key, now),
+            Self::Files { certificate, private_key } => {
+                load_files(certificate, private_key, "[http]", now)
+            }
             Self::Authority { folder, names } => {
                 let authority = Authority::open(folder, &names::host_name(), now)?;
                 if authority.ends() < now + WARN_ROOT_BEFORE {
@@ -263,18 +283,18 @@ impl Source {
 fn load_files(
     certificate: &Path,
     private_key: &Path,
+    section: &str,
     now: SystemTime,
 ) -> Result<Loaded, CertificateError> {
-    let broken = |why| CertificateError::Pair {
-        certificate: certificate.to_owned(),
-        private_key: private_key.to_owned(),
-        why,
+    let broken = |why| {
+        let (certificate, private_key) = (certificate.to_owned(), private_key.to_owned());
+        let pair = CertificateError::Pair { certificate, private_key, why };
+        pair.named("certificate", section)
     };
-    let read = |path: &Path| {
-        read_bounded(path, MAX_PEM_BYTES)
-            .map_err(|source| CertificateError::Read { path: path.to_owned(), source })
-    };
-    let key = certified(&read(certificate)?, &read(private_key)?).map_err(broken)?;
+    let named = |key| move |error: CertificateError| error.named(key, section);
+    let chain = read(certificate).map_err(named("certificate"))?;
+    let key = read(private_key).map_err(named("private_key"))?;
+    let key = certified(&chain, &key).map_err(broken)?;
     let end_entity = key.cert.first().map(|der| Parsed::read(der)).transpose().map_err(broken)?;
     if let Some(ends) = end_entity.map(|it| it.not_after())
         && ends < now + WARN_BEFORE
@@ -301,16 +321,23 @@ fn certified(chain: &str, key: &str) -> Result<CertifiedKey, String> {
 /// TLS for requests of ours to servers of others: trusts the system's roots, and those in `more`, a
 /// PEM file.
 pub fn https_client(more: Option<&Path>) -> Result<Arc<ClientConfig>, CertificateError> {
-    client(system_roots(), more, None)
+    client(system_roots(), more.map(|it| (it, "[webhook]")), None)
+}
+
+/// A file of roots, and the section whose `ca_file` it is.
+type Roots<'a> = (&'a Path, &'a str);
+
+fn of_sip(path: &Path) -> Roots<'_> {
+    (path, "[sip]")
 }
 
 fn client(
     mut roots: RootCertStore,
-    more: Option<&Path>,
+    more: Option<Roots<'_>>,
     own: Option<Arc<dyn ResolvesClientCert>>,
 ) -> Result<Arc<ClientConfig>, CertificateError> {
-    if let Some(path) = more {
-        add_roots(&mut roots, path)?;
+    if let Some((path, section)) = more {
+        add_roots(&mut roots, path).map_err(|error| error.named("ca_file", section))?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()?
@@ -333,8 +360,7 @@ fn system_roots() -> RootCertStore {
 }
 
 fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), CertificateError> {
-    let text = read_bounded(path, MAX_PEM_BYTES)
-        .map_err(|source| CertificateError::Read { path: path.to_owned(), source })?;
+    let text = read(path)?;
     let unusable = |why: String| CertificateError::Roots { path: path.to_owned(), why };
     let before = roots.len();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
@@ -345,6 +371,11 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), CertificateEr
         return Err(unusable("the file is empty".to_owned()));
     }
     Ok(())
+}
+
+fn read(path: &Path) -> Result<String, CertificateError> {
+    read_bounded(path, MAX_PEM_BYTES)
+        .map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
 fn provider() -> CryptoProvider {

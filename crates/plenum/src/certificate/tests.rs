@@ -262,12 +262,13 @@ fn one_host_has_roots_and_a_certificate_of_its_own() {
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     let server = Arc::new(server);
     let meet = |peer: &SipTls| {
-        handshake(certificates.sip_peer(peer, None).unwrap(), server.clone(), "pbx.example.org")
+        let client = certificates.sip_peer(peer, &SipTls::section(0), None).unwrap();
+        handshake(client, server.clone(), "pbx.example.org")
     };
 
     let all = SipTls { ca_file: None, certificate: None, private_key: None, host: String::new() };
     assert!(meet(&all).is_err(), "its root is not known");
-    let trusting = SipTls { ca_file: file("ca.pem", &theirs), ..all.clone() };
+    let trusting = SipTls { ca_file: file("ca.pem", &theirs), ..all };
     assert!(meet(&trusting).is_err(), "the server's own certificate is not known there");
     let showing = SipTls {
         certificate: file("we.pem", &ours),
@@ -278,6 +279,48 @@ fn one_host_has_roots_and_a_certificate_of_its_own() {
     assert_eq!(seen, CertificateDer::from_pem_slice(ours.as_bytes()).unwrap());
     let other = SipTls { ca_file: file("other.pem", &ours), ..showing };
     assert!(meet(&other).is_err(), "no others are trusted than those given");
-    let missing = SipTls { ca_file: Some("/nowhere.pem".into()), ..all };
-    assert!(certificates.sip_peer(&missing, None).is_err());
+}
+
+#[test]
+fn a_file_that_is_of_no_use_is_told_with_the_key_that_names_it() {
+    let folder = Folder::new("named");
+    let certificates = Certificates::open(&folder.config(&[]), now()).unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.0.join(name), text).unwrap();
+        Some(folder.0.join(name))
+    };
+    let (ours, our_key) = pair("we.example.org");
+    let (ours, our_key) = (file("we.pem", &ours), file("we.key", &our_key));
+    let (nowhere, empty) = (Some(PathBuf::from("/nowhere.pem")), file("empty.pem", ""));
+    let told = |ca_file: &Option<PathBuf>, shown: [&Option<PathBuf>; 2]| {
+        let [certificate, private_key] = shown.map(Clone::clone);
+        let host = "pbx.example.org".to_owned();
+        let peer = SipTls { host, ca_file: ca_file.clone(), certificate, private_key };
+        let refused = certificates.sip_peer(&peer, &SipTls::section(1), None);
+        refused.err().unwrap().to_string()
+    };
+    let gone = "cannot read /nowhere.pem: No such file";
+    for (told, key, said) in [
+        (told(&nowhere, [&None; 2]), "ca_file", gone),
+        (told(&empty, [&None; 2]), "ca_file", "no certificate that can be trusted"),
+        (told(&None, [&nowhere, &our_key]), "certificate", gone),
+        (told(&None, [&ours, &nowhere]), "private_key", gone),
+        (told(&None, [&ours, &empty]), "certificate", "the private key is no PEM"),
+    ] {
+        let named = told.starts_with(&format!("`{key}` in [[sip_tls]] number 2: "));
+        assert!(named && told.contains(said), "{told}");
+    }
+
+    let nowhere = Path::new("/nowhere.pem");
+    for (refused, named) in [
+        (certificates.sip_client(Some(nowhere)), "`ca_file` in [sip]: "),
+        (https_client(Some(nowhere)), "`ca_file` in [webhook]: "),
+    ] {
+        let told = refused.err().unwrap().to_string();
+        assert!(told.starts_with(named) && told.contains(gone), "{told}");
+    }
+    let variables =
+        [("PLENUM_HTTP_CERTIFICATE", "/nowhere.pem"), ("PLENUM_HTTP_PRIVATE_KEY", "/nowhere.key")];
+    let told = Certificates::open(&folder.config(&variables), now()).err().unwrap().to_string();
+    assert!(told.starts_with("`certificate` in [http]: ") && told.contains(gone), "{told}");
 }

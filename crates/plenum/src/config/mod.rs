@@ -254,8 +254,7 @@ fn check_sip_tls(entries: &[SipTls]) -> Result<(), ConfigError> {
         } else {
             continue;
         };
-        let section = format!("[[sip_tls]] number {}", index + 1);
-        return Err(ConfigError::Conflict { section, message });
+        return Err(ConfigError::Conflict { section: SipTls::section(index), message });
     }
     Ok(())
 }
@@ -307,6 +306,13 @@ impl Http {
     /// How people reach this server, where that is known: `https://host`.
     pub fn public_url(&self) -> Option<String> {
         Some(self.public_url.as_ref()?.server.to_string())
+    }
+}
+
+impl SipTls {
+    /// How errors name the section that stands at this place among its like, from 0.
+    pub fn section(index: usize) -> String {
+        format!("[[sip_tls]] number {}", index + 1)
     }
 }
 
