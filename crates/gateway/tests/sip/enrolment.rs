@@ -11,7 +11,7 @@ use crate::raw::{Message, Peer};
 use crate::trunks::{dial, exchange, next_invite, parameter, rule, trunk_of};
 
 /// Waits until the one trunk stands so.
-async fn stands(house: &House, what: &str, is: impl Fn(&TrunkState) -> bool) -> TrunkState {
+pub async fn stands(house: &House, what: &str, is: impl Fn(&TrunkState) -> bool) -> TrunkState {
     let look = async {
         loop {
             if let Some(state) = house.gateway.trunks().into_iter().find(&is) {
