@@ -16,6 +16,7 @@ use rsipstack::transport::SipAddr;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info};
+use types::without_pin;
 
 use super::call::{Call, CallEvent, CallHandle, FailureKind};
 use super::core::{CallCore, Peer, Stage};
@@ -29,7 +30,7 @@ use super::register::Flow;
 use super::request::in_uri;
 use super::session_timer::{DEFAULT_SE, MIN_SE, SessionExpires};
 use super::stats::{Counters, Slot};
-use super::{Transport, loggable, stream};
+use super::{Transport, stream};
 
 /// How often the deadlines of a ringing call are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -94,7 +95,7 @@ impl Dial {
 impl std::fmt::Debug for Dial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dial")
-            .field("to", &loggable(&self.to))
+            .field("to", &without_pin(&self.to))
             .field("transport", &self.transport)
             .field("flow", &self.flow)
             .field("next_hop", &self.next_hop)
@@ -253,7 +254,7 @@ impl Target {
         if let Some(name) = &self.name {
             return name.clone();
         }
-        match loggable(&self.user) {
+        match without_pin(&self.user) {
             "" => self.host.clone(),
             user => format!("{user}@{}", self.host),
         }
@@ -348,7 +349,7 @@ impl SipEndpoint {
         let by_flow = dial.flow.filter(|it| it.transport == Transport::Udp);
         let options = options(shared, dial, uri, transport, destination.clone());
         let (states, watched) = shared.dialogs.new_dialog_state_channel();
-        let user = options.callee.user().map(loggable).unwrap_or_default().to_owned();
+        let user = options.callee.user().map(without_pin).unwrap_or_default().to_owned();
         let Some(destination) = destination else {
             // The library is not asked to try: a name that is not known is a call that failed.
             let (dialog, _) = shared

@@ -11,6 +11,7 @@ use rsipstack::transaction::transaction::Transaction;
 use rsipstack::transport::SipConnection;
 use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info};
+use types::without_pin;
 
 use super::call::{Call, CallEvent, CallHandle};
 use super::core::{CallCore, Peer, Stage, cseq_of};
@@ -24,7 +25,7 @@ use super::register::{Flow, shortened};
 use super::session_timer::{Refresher, SessionExpires};
 use super::stats::{Counters, Slot};
 use super::transfer::Replaces;
-use super::{Status, Transport, loggable};
+use super::{Status, Transport};
 
 /// The user part of our own address. What was dialled may hold a PIN, and is not repeated.
 pub(super) const CONTACT_USER: &str = "plenum";
@@ -78,7 +79,7 @@ impl std::fmt::Debug for IncomingCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IncomingCall")
             .field("id", &self.id())
-            .field("dialled", &self.user.as_deref().map(loggable))
+            .field("dialled", &self.user.as_deref().map(without_pin))
             .field("source", &self.source)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
@@ -214,7 +215,7 @@ async fn answer(
     info!(
         source = %incoming.source,
         transport = %incoming.transport,
-        dialled = incoming.user.as_deref().map(|it| shortened(loggable(it))),
+        dialled = incoming.user.as_deref().map(|it| shortened(without_pin(it))),
         agent = incoming.user_agent,
         late_offer = incoming.offer.is_none(),
         "call comes in"

@@ -154,8 +154,3 @@ impl Status {
         self.0.into()
     }
 }
-
-/// A user part as it may stand in a log: without a PIN.
-fn loggable(user: &str) -> &str {
-    types::without_pin(user)
-}
